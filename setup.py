@@ -1,0 +1,5 @@
+"""The build of Perdure; what it is stands in pyproject.toml."""
+
+from setuptools import setup
+
+setup()

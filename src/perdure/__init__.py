@@ -1,0 +1,1 @@
+"""A transactional database of Python object graphs."""

@@ -1,0 +1,74 @@
+"""The contracts as zope interfaces: how a storage says what it can do.
+
+Each interface is derived from a `Protocol`, so that the contract stands in one
+place. It carries the name that ZODB gave it, which is how the two know each
+other: `capabilities` reads declarations by name, whoever defined the interface.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from zope.interface import Interface, classImplements
+from zope.interface.interface import Attribute, InterfaceClass, fromFunction
+
+from perdure.interfaces import storage
+
+__all__ = ["INTERFACES", "declares"]
+
+_NAMES: dict[type, str] = {
+    storage.StorageWrapper: "IStorageWrapper",
+    storage.Storage: "IStorage",
+    storage.StoredTransaction: "IStorageTransactionInformation",
+    storage.IterableStorage: "IStorageIteration",
+    storage.UndoableStorage: "IStorageUndoable",
+    storage.RestoreableStorage: "IStorageRestoreable",
+    storage.RecordIterableStorage: "IStorageCurrentRecordIteration",
+    storage.ExternalGCStorage: "IExternalGC",
+    storage.ReadVerifyingStorage: "ReadVerifyingStorage",
+    storage.MVCCStorage: "IMVCCStorage",
+    storage.PrefetchStorage: "IPrefetchStorage",
+    storage.BlobStorage: "IBlobStorage",
+    storage.BlobRestoreableStorage: "IBlobStorageRestoreable",
+}
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def _derive(protocol: type, known: dict[type, InterfaceClass]) -> InterfaceClass:
+    members: dict[str, Any] = {}
+    for name, value in vars(protocol).items():
+        if inspect.isfunction(value) and (name == "__len__" or name[0] != "_"):
+            members[name] = fromFunction(value, name=name, imlevel=1)
+        elif isinstance(value, property):
+            members[name] = Attribute(value.__doc__ or "")
+    for name in vars(protocol).get("__annotations__", {}):
+        members[name] = Attribute("")
+    bases = tuple(known[base] for base in protocol.__bases__ if base in known) or (Interface,)
+    return InterfaceClass(
+        _NAMES[protocol], bases, members, __doc__=protocol.__doc__, __module__=__name__
+    )
+
+
+def _derive_all() -> dict[type, InterfaceClass]:
+    known: dict[type, InterfaceClass] = {}
+    for protocol in _NAMES:  # bases stand before what extends them
+        known[protocol] = _derive(protocol, known)
+    return known
+
+
+INTERFACES: dict[type, InterfaceClass] = _derive_all()
+"""The zope interface of each contract, by its Protocol."""
+
+# By their names too, so that they pickle and can be imported.
+globals().update({interface.__name__: interface for interface in INTERFACES.values()})
+
+
+def declares(*protocols: type) -> Callable[[_Class], _Class]:
+    """Return a class decorator that declares these contracts for every instance."""
+
+    def decorate(cls: _Class) -> _Class:
+        classImplements(cls, *(INTERFACES[protocol] for protocol in protocols))
+        return cls
+
+    return decorate

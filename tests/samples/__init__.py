@@ -1,0 +1,1 @@
+"""Persistent classes that tests store; importable, so that records can name them."""
