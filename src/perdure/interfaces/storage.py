@@ -89,8 +89,9 @@ class Storage(Protocol):
     def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
         """Return what was current just before `tid`.
 
-        Returns None where the object exists only later, or no longer. Raises
-        `POSKeyError` where it is not known at all.
+        Returns None where the object exists only later. Raises `POSKeyError` where
+        it is not known at all, and where it was gone by then: deleted, or its
+        creation undone.
         """
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
