@@ -1,0 +1,71 @@
+"""Which schemes there are: the built-in ones, registered ones, and other packages'.
+
+A package brings a scheme by an entry point in the group ``perdure.schemes``: its
+name is the scheme's, and it leads to a `Scheme`. It is loaded when an address
+asks for it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from perdure.interfaces import Storage
+from perdure.opening.address import Address, Form
+
+__all__ = ["ENTRY_POINT_GROUP", "Scheme", "forms", "register", "scheme_named"]
+
+ENTRY_POINT_GROUP = "perdure.schemes"
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How addresses of a scheme are written, and how to open what they name.
+
+    `open` gets the address and the storages of its layers, opened, in order. It
+    owns them once it returns; if it raises, they are closed for it.
+    """
+
+    form: Form
+    open: Callable[[Address, tuple[Storage, ...]], Storage]
+
+
+_schemes: dict[str, Scheme] = {}
+
+
+def register(scheme: Scheme) -> None:
+    """Make addresses of `scheme` known; `ValueError` if its name is taken."""
+    name = scheme.form.scheme
+    if name in _schemes:
+        raise ValueError(f"there is a scheme {name!r} already")
+    _schemes[name] = scheme
+
+
+def scheme_named(name: str) -> Scheme:
+    """Return the scheme `name`; `KeyError` if there is none."""
+    if name not in _schemes:
+        for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+            scheme = entry_point.load()
+            if not isinstance(scheme, Scheme) or scheme.form.scheme != name:
+                raise TypeError(
+                    f"entry point {entry_point.value!r} should lead to a Scheme for {name!r}, "
+                    f"not to {scheme!r}"
+                )
+            register(scheme)
+    return _schemes[name]
+
+
+class _Forms(Mapping[str, Form]):
+    """The form of each scheme, those of other packages loaded on demand."""
+
+    def __getitem__(self, name: str) -> Form:
+        return scheme_named(name).form
+
+    def __iter__(self) -> Iterator[str]:
+        installed = {entry_point.name for entry_point in entry_points(group=ENTRY_POINT_GROUP)}
+        return iter(sorted(installed | _schemes.keys()))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+forms: Mapping[str, Form] = _Forms()
