@@ -399,7 +399,28 @@ class Unsupported(POSError):
 
 
 class InvalidObjectReference(POSError):
-    """An object refers to one that it must not: of another connection, or of two databases."""
+    """An object refers to one that it must not: of another connection, or of two databases.
+
+    Where it was noticed while storing an object, `oid` and `class_name` name that
+    object, and `path` says where in its state the reference stands.
+    """
+
+    oid: bytes | None = None
+    class_name: str | None = None
+    path: str | None = None
+
+    def found_in(self, oid: bytes | None, class_name: str, path: str) -> None:
+        """Remember the object being stored and the place in its state."""
+        self.oid = oid
+        self.class_name = class_name
+        self.path = path
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if self.class_name is not None:
+            text += f" (found in oid {oid_repr(self.oid)}, class {self.class_name}"
+            text += f", at {self.path})" if self.path else ")"
+        return text
 
 
 class ConnectionStateError(POSError):
@@ -407,7 +428,28 @@ class ConnectionStateError(POSError):
 
 
 class StateLoadError(POSError):
-    """A record was read but its state cannot be given to the object."""
+    """A record was read but its state cannot be given to the object.
+
+    `oid` and `class_name` name the object and `reason` says what failed; each is
+    None where it is unknown. The error that was met is its `__cause__`.
+    """
+
+    def __init__(
+        self,
+        oid: bytes | None = None,
+        class_name: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(oid, class_name, reason)
+        self.oid = oid
+        self.class_name = class_name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        which = f"oid {oid_repr(self.oid)}" if self.oid is not None else "a record"
+        if self.class_name is not None:
+            which += f" (class {self.class_name})"
+        return f"cannot load {which}: {self.reason or 'its state was refused'}"
 
 
 class UnpicklableError(POSError, pickle.PicklingError, TypeError):
