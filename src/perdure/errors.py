@@ -398,11 +398,25 @@ class Unsupported(POSError):
     """A storage does not have the capability that was asked for."""
 
 
-class InvalidObjectReference(POSError):
+class _FoundOnTheWayError(POSError):
+    """An error about one of many objects that a commit stores; `trail` led to it."""
+
+    trail: tuple[str, ...] = ()
+
+    def found_through(self, trail: Sequence[str]) -> None:
+        """Remember the objects, outermost first, through which the commit came here."""
+        self.trail = tuple(trail)
+
+    def _through(self) -> str:
+        return f"; reached through {' -> '.join(self.trail)}" if len(self.trail) > 1 else ""
+
+
+class InvalidObjectReference(_FoundOnTheWayError):
     """An object refers to one that it must not: of another connection, or of two databases.
 
     Where it was noticed while storing an object, `oid` and `class_name` name that
-    object, and `path` says where in its state the reference stands.
+    object, `path` says where in its state the reference stands, and `trail`
+    lists the new objects that led to it, outermost first.
     """
 
     oid: bytes | None = None
@@ -420,7 +434,7 @@ class InvalidObjectReference(POSError):
         if self.class_name is not None:
             text += f" (found in oid {oid_repr(self.oid)}, class {self.class_name}"
             text += f", at {self.path})" if self.path else ")"
-        return text
+        return text + self._through()
 
 
 class ConnectionStateError(POSError):
@@ -452,7 +466,7 @@ class StateLoadError(POSError):
         return f"cannot load {which}: {self.reason or 'its state was refused'}"
 
 
-class UnpicklableError(POSError, pickle.PicklingError, TypeError):
+class UnpicklableError(_FoundOnTheWayError, pickle.PicklingError, TypeError):
     """An object's state cannot be stored.
 
     `oid` and `class_name` name the persistent object, `reason` says what in its
@@ -467,8 +481,8 @@ class UnpicklableError(POSError, pickle.PicklingError, TypeError):
 
     def __str__(self) -> str:
         return (
-            f"cannot store oid {oid_repr(self.oid)} (class {self.class_name}): {self.reason}; "
-            "keep it in a _v_ attribute, or leave it out in __getstate__"
+            f"cannot store oid {oid_repr(self.oid)} (class {self.class_name}): {self.reason}"
+            f"{self._through()}; keep it in a _v_ attribute, or leave it out in __getstate__"
         )
 
 
@@ -477,8 +491,8 @@ class RecordTooLargeError(UnpicklableError):
 
     def __str__(self) -> str:
         return (
-            f"cannot store oid {oid_repr(self.oid)} (class {self.class_name}): {self.reason}; "
-            "split it into several persistent objects, or keep it in a blob"
+            f"cannot store oid {oid_repr(self.oid)} (class {self.class_name}): {self.reason}"
+            f"{self._through()}; split it into several persistent objects, or keep it in a blob"
         )
 
 
