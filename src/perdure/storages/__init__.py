@@ -1,1 +1,5 @@
-"""storages"""
+"""Storages: where records and their history are kept."""
+
+from perdure.storages.memory import MappingStorage
+
+__all__ = ["MappingStorage"]

@@ -1,0 +1,231 @@
+"""What one transaction is about to write, and whether it still may.
+
+A transaction asks for records to be stored, restored, deleted, undone or found
+unchanged. Each request is planned at once, against what is committed by then:
+a conflict shows early, or is resolved. Others may commit before the vote; then
+everything that was asked for is planned again, with the commit lock held.
+
+Committed records are named by *places*: a file storage's are positions, a
+memory storage's the records themselves. This module knows places only through
+`Revisions`, and does no I/O of its own.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from perdure.errors import (
+    ConflictError,
+    MultipleUndoErrors,
+    POSKeyError,
+    ReadConflictError,
+    StorageError,
+    UndoError,
+)
+
+__all__ = ["Changes", "Planned", "Resolve", "Revisions", "Undone"]
+
+Place = TypeVar("Place")
+
+Resolve = Callable[[bytes, bytes, bytes, bytes, bytes], bytes]
+"""Called with oid, committed tid, tid read, new record, committed record (b"": load it).
+
+Returns a record that merges both changes, or raises `ConflictError`.
+"""
+
+
+class Undone(NamedTuple, Generic[Place]):
+    """One record of a transaction that is to be undone, and the one before it."""
+
+    oid: bytes
+    place: Place
+    previous: Place | None
+
+
+class Planned(NamedTuple, Generic[Place]):
+    """One record to be written.
+
+    `data` is the record, or None where it says the same as the one at `back`;
+    both are None where the object ceases to exist. `previous` is the current
+    revision, which this one follows.
+    """
+
+    data: bytes | None
+    back: Place | None
+    previous: Place | None
+
+
+class Revisions(Protocol[Place]):
+    """The committed records of a storage, those included that are not visible yet."""
+
+    def current(self, oid: bytes) -> Place | None:
+        """Return the place of the newest record of `oid`, None if there is none."""
+
+    def tid_at(self, oid: bytes, place: Place) -> bytes:
+        """Return the tid that wrote the record of `oid` at `place`."""
+
+    def origin(self, oid: bytes, place: Place) -> Place | None:
+        """Return where the bytes are that the record at `place` stands for; None if gone."""
+
+    def data_at(self, oid: bytes, place: Place) -> bytes:
+        """Return the bytes of a record at its origin."""
+
+    def written_by(self, oid: bytes, tid: bytes) -> Place | None:
+        """Return the place of the record that `tid` wrote for `oid`, None if there is none."""
+
+    def records_of(self, tid: bytes) -> Iterable[Undone[Place]]:
+        """Return the records of a transaction; `UndoError` if it cannot be undone."""
+
+
+class Changes(Generic[Place]):
+    """The requests of one transaction and the plan that follows from them.
+
+    `planned` maps oids to what will be written, `resolved` lists the oids whose
+    conflicts were resolved. `basis` counts the commits that the plan knows of.
+    """
+
+    def __init__(self, revisions: Revisions[Place], resolve: Resolve, basis: int) -> None:
+        self._revisions = revisions
+        self._resolve = resolve
+        self._requests: list[tuple[Callable[..., object], tuple[object, ...]]] = []
+        self.planned: dict[bytes, Planned[Place]] = {}
+        self.resolved: list[bytes] = []
+        self.basis = basis
+
+    def store(self, oid: bytes, serial: bytes, data: bytes) -> None:
+        """Write `data`, made from revision `serial`; `ConflictError` if that is not current."""
+        if not data:
+            raise StorageError("a record cannot be empty; deleteObject deletes an object")
+        self._plan_store(oid, serial, data)
+        self._requests.append((self._plan_store, (oid, serial, data)))
+
+    def restore(self, oid: bytes, data: bytes | None, source_tid: bytes | None) -> None:
+        """Write `data`, whatever is current; `source_tid` may have written the same bytes."""
+        if data is not None and not data:
+            raise StorageError("a record cannot be empty; None stands for an object that is gone")
+        self._plan_restore(oid, data, source_tid)
+        self._requests.append((self._plan_restore, (oid, data, source_tid)))
+
+    def delete(self, oid: bytes, serial: bytes) -> None:
+        """Write that the object is gone; `ConflictError` if `serial` is not current."""
+        self._plan_delete(oid, serial)
+        self._requests.append((self._plan_delete, (oid, serial)))
+
+    def check(self, oid: bytes, serial: bytes) -> None:
+        """Depend on `serial` being current: `ReadConflictError` if it is not."""
+        self._plan_check(oid, serial)
+        self._requests.append((self._plan_check, (oid, serial)))
+
+    def undo(self, tid: bytes) -> list[bytes]:
+        """Take back what the transaction `tid` did; return the oids that changes."""
+        oids = self._plan_undo(tid)
+        self._requests.append((self._plan_undo, (tid,)))
+        return oids
+
+    def plan_again(self, basis: int, revisions: Revisions[Place]) -> None:
+        """Plan every request again if there were commits since; raises what they raise."""
+        if basis == self.basis:
+            return
+        self._revisions = revisions
+        self.planned.clear()
+        self.resolved.clear()
+        for plan, arguments in self._requests:
+            plan(*arguments)
+        self.basis = basis
+
+    def _plan_store(self, oid: bytes, serial: bytes, data: bytes) -> None:
+        current = self._revisions.current(oid)
+        if current is not None:
+            committed = self._revisions.tid_at(oid, current)
+            if committed != serial:
+                data = self._resolve(oid, committed, serial, data, b"")
+                self.resolved.append(oid)
+        self.planned[oid] = Planned(data, None, current)
+
+    def _plan_restore(self, oid: bytes, data: bytes | None, source_tid: bytes | None) -> None:
+        revisions = self._revisions
+        current = revisions.current(oid)
+        if data is not None and source_tid is not None:
+            # The source is a hint: it may be packed away here, or hold something else.
+            source = revisions.written_by(oid, source_tid)
+            origin = None if source is None else revisions.origin(oid, source)
+            if origin is not None and revisions.data_at(oid, origin) == data:
+                self.planned[oid] = Planned(None, origin, current)
+                return
+        self.planned[oid] = Planned(data, None, current)
+
+    def _plan_delete(self, oid: bytes, serial: bytes) -> None:
+        current = self._revisions.current(oid)
+        if current is None:
+            raise POSKeyError(oid)
+        committed = self._revisions.tid_at(oid, current)
+        if committed != serial:
+            raise ConflictError(oid=oid, serials=(committed, serial))
+        self.planned[oid] = Planned(None, None, current)
+
+    def _plan_check(self, oid: bytes, serial: bytes) -> None:
+        current = self._revisions.current(oid)
+        if current is None:
+            raise POSKeyError(oid)
+        committed = self._revisions.tid_at(oid, current)
+        if committed != serial:
+            raise ReadConflictError(oid=oid, serials=(committed, serial))
+
+    def _plan_undo(self, tid: bytes) -> list[bytes]:
+        # The last record counts where a transaction wrote an object twice.
+        records = {record.oid: record for record in self._revisions.records_of(tid)}
+        failures: list[UndoError] = []
+        for record in records.values():
+            try:
+                self.planned[record.oid] = self._undo_record(record, tid)
+            except UndoError as error:
+                failures.append(error)
+        if len(failures) == 1:
+            raise failures[0]
+        if failures:
+            raise MultipleUndoErrors([(error.oid or b"", error.reason) for error in failures])
+        return list(records)
+
+    def _undo_record(self, undone: Undone[Place], tid: bytes) -> Planned[Place]:
+        oid, previous = undone.oid, undone.previous
+        revisions = self._revisions
+        current = revisions.current(oid)
+        origin = None if previous is None else revisions.origin(oid, previous)
+        if (oid not in self.planned and current == undone.place) or self._says_the_same(undone):
+            return Planned(None, origin, current)
+        if previous is None:
+            raise UndoError("it was created by this transaction and changed by a later one", oid)
+        if origin is None or current is None:
+            raise UndoError("it was changed by a later transaction, and was gone before", oid)
+        committed_data = self._data_now(oid)
+        if committed_data is None:
+            raise UndoError("it was deleted by a later transaction", oid)
+        try:
+            merged = self._resolve(
+                oid,
+                revisions.tid_at(oid, current),
+                tid,
+                revisions.data_at(oid, origin),
+                committed_data,
+            )
+        except ConflictError:
+            raise UndoError("it was changed by a later transaction", oid) from None
+        return Planned(merged, None, current)
+
+    def _says_the_same(self, undone: Undone[Place]) -> bool:
+        """Return whether later changes left the object as the undone transaction wrote it."""
+        origin = self._revisions.origin(undone.oid, undone.place)
+        if origin is None:
+            return self._data_now(undone.oid) is None
+        return self._data_now(undone.oid) == self._revisions.data_at(undone.oid, origin)
+
+    def _data_now(self, oid: bytes) -> bytes | None:
+        """Return the object's record as this transaction would leave it, None if gone."""
+        planned = self.planned.get(oid)
+        if planned is not None and planned.data is not None:
+            return planned.data
+        if planned is not None:
+            origin = planned.back
+        else:
+            current = self._revisions.current(oid)
+            origin = None if current is None else self._revisions.origin(oid, current)
+        return None if origin is None else self._revisions.data_at(oid, origin)

@@ -1,0 +1,184 @@
+"""Who may commit: the order of the two-phase calls, one committer at a time, growing tids.
+
+A storage holds one gate. What a transaction wants to change is the storage's
+business; the gate keeps it (`changes`) between the calls:
+
+    begin -> BEGUN --voting--> VOTED --leaving--> forgotten
+               |                 |
+               |          (voting fails)
+               |                 v
+               +--leaving--   FAILED --leaving--> forgotten
+
+Any number of transactions may be BEGUN at once. The commit lock is taken by
+`voting` and given back by `leaving`, or by a vote that fails. Databases vote in
+the order of their sort keys; a lock taken any earlier could deadlock two
+transactions that span two databases.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from perdure.clock import next_tid
+from perdure.errors import StorageTransactionError
+from perdure.ids import ZERO, tid_repr
+
+__all__ = ["Gate", "Phase"]
+
+Changes = TypeVar("Changes")
+
+
+class Phase(Enum):
+    """How far a transaction has come in this storage."""
+
+    BEGUN = "begun"
+    VOTED = "voted"
+    FAILED = "failed its vote"
+
+
+class _Visitor(Generic[Changes]):
+    """One transaction that is known, and what it brought."""
+
+    __slots__ = ("changes", "phase", "transaction")
+
+    def __init__(self, transaction: Any, changes: Changes) -> None:
+        self.transaction = transaction  # held, so that its id stays its own
+        self.changes = changes
+        self.phase = Phase.BEGUN
+
+
+class Gate(Generic[Changes]):
+    """The transactions of one storage, from begin to finish or abort.
+
+    `last_tid` is the newest tid that the storage holds when it opens.
+    """
+
+    def __init__(self, last_tid: bytes = ZERO) -> None:
+        self._visitors: dict[int, _Visitor[Changes]] = {}
+        self._commit_lock = threading.Lock()
+        self._voted: _Visitor[Changes] | None = None
+        self._last_tid = last_tid
+        self._refusal: Callable[[], Exception] | None = None
+
+    @property
+    def transaction(self) -> Any:
+        """The transaction that voted, else the oldest that began, else None."""
+        if self._voted is not None:
+            return self._voted.transaction
+        for visitor in list(self._visitors.values()):
+            return visitor.transaction
+        return None
+
+    def begin(self, transaction: Any, changes: Changes) -> None:
+        """Let `transaction` in with its `changes`; `StorageTransactionError` if it is in."""
+        if self._refusal is not None:
+            raise self._refusal()
+        visitor = _Visitor(transaction, changes)
+        if self._visitors.setdefault(id(transaction), visitor) is not visitor:
+            raise StorageTransactionError(f"tpc_begin was called before with {transaction!r}")
+
+    def changes(self, transaction: Any) -> Changes:
+        """Return the changes of a transaction that may still add to them.
+
+        Raises `StorageTransactionError` if it never began here, or voted already.
+        """
+        visitor = self._visitors.get(id(transaction))
+        if visitor is None or visitor.phase is not Phase.BEGUN or self._refusal is not None:
+            visitor = self._expect(transaction, Phase.BEGUN)
+        return visitor.changes
+
+    @contextmanager
+    def voting(self, transaction: Any) -> Iterator[Changes]:
+        """Wait for the commit lock and hold it on; give it back if the body raises.
+
+        Raises `StorageTransactionError` like `changes`.
+        """
+        visitor = self._expect(transaction, Phase.BEGUN)
+        self._commit_lock.acquire()
+        try:
+            self._expect(transaction, Phase.BEGUN)  # the wait may have been long
+            self._voted = visitor
+            yield visitor.changes
+            visitor.phase = Phase.VOTED
+        except BaseException:
+            visitor.phase = Phase.FAILED
+            self._voted = None
+            self._commit_lock.release()
+            raise
+
+    @contextmanager
+    def finishing(self, transaction: Any) -> Iterator[Changes]:
+        """Forget a transaction that voted, and give the commit lock back after the body.
+
+        Raises `StorageTransactionError` if it did not vote.
+        """
+        visitor = self._expect(transaction, Phase.VOTED)
+        try:
+            yield visitor.changes
+        finally:
+            self._forget(visitor)
+
+    @contextmanager
+    def aborting(self, transaction: Any) -> Iterator[tuple[Changes, Phase] | None]:
+        """Forget a transaction, whatever its phase; the body gets None for an unknown one."""
+        visitor = self._visitors.get(id(transaction))
+        if visitor is None:
+            yield None
+            return
+        try:
+            yield visitor.changes, visitor.phase
+        finally:
+            self._forget(visitor)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the commit lock for something that is not a transaction."""
+        with self._commit_lock:
+            if self._refusal is not None:
+                raise self._refusal()
+            yield
+
+    def next_tid(self, wanted: bytes = b"") -> bytes:
+        """Return the tid of the transaction that holds the commit lock: `wanted`, or one for now.
+
+        Raises `StorageTransactionError` if `wanted` is not later than all before it.
+        """
+        if wanted:
+            self.check_tid(wanted)
+        self._last_tid = wanted or next_tid(self._last_tid)
+        return self._last_tid
+
+    def check_tid(self, wanted: bytes) -> None:
+        """Raise `StorageTransactionError` unless `wanted` is later than every tid so far."""
+        if len(wanted) != 8 or wanted <= self._last_tid:
+            raise StorageTransactionError(
+                f"found tid {tid_repr(wanted)}, expected one later than "
+                f"{tid_repr(self._last_tid)}, the newest here; tids must grow"
+            )
+
+    def shut(self, refusal: Callable[[], Exception]) -> None:
+        """Refuse everything but aborting from now on, with the error that `refusal` makes."""
+        self._refusal = refusal
+
+    def _expect(self, transaction: Any, phase: Phase) -> _Visitor[Changes]:
+        visitor = self._visitors.get(id(transaction))
+        if self._refusal is not None:
+            raise self._refusal()
+        if visitor is None:
+            raise StorageTransactionError(
+                f"this storage is in no transaction {transaction!r}; call tpc_begin with it first"
+            )
+        if visitor.phase is not phase:
+            raise StorageTransactionError(
+                f"transaction {transaction!r} has {visitor.phase.value}, "
+                f"this call expects that it has {phase.value}"
+            )
+        return visitor
+
+    def _forget(self, visitor: _Visitor[Changes]) -> None:
+        self._visitors.pop(id(visitor.transaction), None)
+        if visitor.phase is Phase.VOTED:
+            self._voted = None
+            self._commit_lock.release()

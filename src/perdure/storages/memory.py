@@ -1,0 +1,358 @@
+"""A storage in memory: full history and undo, gone when the process ends.
+
+Readers take no lock: a record joins the history before its tid is published,
+and a pack replaces the history as a whole.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from perdure.clock import tid_at, time_of
+from perdure.errors import POSKeyError, StorageClosedError
+from perdure.ids import ZERO, after, oid_repr
+from perdure.interfaces import (
+    ExternalGCStorage,
+    HasMetaData,
+    IterableStorage,
+    Loaded,
+    ReadVerifyingStorage,
+    RecordIterableStorage,
+    References,
+    RestoreableStorage,
+    Revision,
+    StorageWrapper,
+    StoredRecord,
+    UndoableStorage,
+    declares,
+    load_extension,
+)
+from perdure.storages import undolog
+from perdure.storages.changes import Changes
+from perdure.storages.gate import Gate
+from perdure.storages.iterated import IteratedTransaction
+from perdure.storages.oids import OidSource
+from perdure.storages.resolving import Resolver
+from perdure.storages.revisions import MemoryRecord, MemoryRevisions, MemoryTransaction
+
+__all__ = ["MappingStorage"]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What a transaction brings: its metadata as of `tpc_begin`, and its changes."""
+
+    user: bytes
+    description: bytes
+    extension: bytes
+    tid: bytes  # b"" until the vote, unless it was asked for
+    status: str
+    changes: Changes[MemoryRecord]
+
+
+@declares(
+    UndoableStorage,
+    IterableStorage,
+    RestoreableStorage,
+    RecordIterableStorage,
+    ReadVerifyingStorage,
+    ExternalGCStorage,
+)
+class MappingStorage:
+    """Keeps every revision in memory; `name` is what people and sort keys call it."""
+
+    def __init__(self, name: str = "MappingStorage") -> None:
+        self.__name__ = name
+        self._revisions = MemoryRevisions()
+        self._gate: Gate[_Draft] = Gate()
+        self._oids = OidSource()
+        self._last_tid = ZERO
+        self._commits = 0  # and packs: whatever makes plans of others stale
+        self._resolver = Resolver(self.loadSerial)
+        self._closed = False
+
+    # What it is
+
+    def close(self) -> None:
+        self._closed = True
+        self._gate.shut(self._closed_error)
+
+    def cleanup(self) -> None:
+        """Nothing is left behind (ZODB's name for removing files)."""
+
+    def getName(self) -> str:
+        return self.__name__
+
+    def sortKey(self) -> str:
+        return self.__name__
+
+    def getSize(self) -> int:
+        return sum(transaction.size_bytes for transaction in self._history.transactions)
+
+    def __len__(self) -> int:
+        return len(self._history.by_oid)
+
+    def isReadOnly(self) -> bool:
+        return False
+
+    def supportsUndo(self) -> bool:
+        return True
+
+    def registerDB(self, wrapper: StorageWrapper) -> None:
+        self._resolver.wrapper = wrapper
+
+    # Reading
+
+    @property
+    def _history(self) -> MemoryRevisions:
+        if self._closed:
+            raise self._closed_error()
+        return self._revisions
+
+    def _closed_error(self) -> StorageClosedError:
+        return StorageClosedError(f"storage {self.__name__} is closed")
+
+    def lastTransaction(self) -> bytes:
+        return self._last_tid
+
+    def load(self, oid: bytes, version: str = "") -> Loaded:
+        """Return the current record; `POSKeyError` if there is none."""
+        record = self._history.current(oid)
+        if record is None or record.content is None:
+            raise POSKeyError(oid)
+        return Loaded(record.content, record.tid)
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+        try:
+            record, following = self._history.before(oid, tid)
+        except KeyError:
+            raise POSKeyError(oid) from None
+        if record is None:
+            return None
+        if record.content is None:
+            raise POSKeyError(oid)
+        return Revision(record.content, record.tid, None if following is None else following.tid)
+
+    def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
+        record = self._history.written_by(oid, serial)
+        if record is None or record.content is None:
+            raise POSKeyError(oid)
+        return record.content
+
+    def getTid(self, oid: bytes) -> bytes:
+        """Return the tid of the current record; `POSKeyError` if there is none."""
+        return self.load(oid).tid
+
+    def lastTid(self, oid: bytes) -> bytes | None:
+        """Return the tid of the current record, None if there is none."""
+        try:
+            return self.getTid(oid)
+        except POSKeyError:
+            return None
+
+    def new_oid(self) -> bytes:
+        if self._closed:
+            raise self._closed_error()
+        return self._oids.next()
+
+    def record_iternext(
+        self,
+        next: bytes | None = None,  # noqa: A002  the contract's name
+    ) -> tuple[bytes, bytes, bytes, bytes | None]:
+        found = self._history.next_existing(ZERO if next is None else next)
+        if found is None:
+            raise ValueError(f"no object has oid {oid_repr(next)} or a higher one")
+        following = self._history.next_existing(after(found[0]))
+        return *found, None if following is None else following[0]
+
+    # Looking back
+
+    def history(
+        self,
+        oid: bytes,
+        size: int = 1,
+        filter: undolog.Filter | None = None,  # noqa: A002  the contract's name
+    ) -> list[dict[str, Any]]:
+        """Return up to `size` revisions, newest first, of those that `filter` takes."""
+        if oid not in self._history.by_oid:
+            raise POSKeyError(oid)
+        found: list[dict[str, Any]] = []
+        for transaction, record in self._history.history_of(oid):
+            if len(found) >= size:
+                break
+            revision = {
+                **load_extension(transaction.extension),
+                "time": time_of(record.tid),
+                "user_name": transaction.user,
+                "description": transaction.description,
+                "tid": record.tid,
+                "size": len(record.data or b""),
+            }
+            if filter is None or filter(revision):
+                found.append(revision)
+        return found
+
+    def undoLog(
+        self,
+        first: int = 0,
+        last: int = -20,
+        filter: undolog.Filter | None = None,  # noqa: A002  the contract's name
+    ) -> list[dict[str, Any]]:
+        return undolog.choose(self._undoable(), first, last, filter)
+
+    def undoInfo(
+        self, first: int = 0, last: int = -20, specification: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        return self.undoLog(first, last, undolog.having(specification))
+
+    def _undoable(self) -> Iterator[dict[str, Any]]:
+        for transaction in reversed(self._history.transactions):
+            if transaction.status == "p":
+                return
+            yield undolog.describe(
+                transaction.tid,
+                transaction.user,
+                transaction.description,
+                load_extension(transaction.extension),
+                transaction.size_bytes,
+            )
+
+    def iterator(
+        self, start: bytes | None = None, stop: bytes | None = None
+    ) -> Iterator[IteratedTransaction]:
+        for transaction in self._history.between(start, stop):
+            yield IteratedTransaction(
+                transaction.tid,
+                transaction.status,
+                transaction.user,
+                transaction.description,
+                transaction.extension,
+                partial(_stored_records, transaction),
+            )
+
+    def lastInvalidations(self, count: int) -> list[tuple[bytes, list[bytes]]]:
+        """Return (tid, oids) of the last `count` transactions, oldest first."""
+        recent = self._history.transactions[-count:] if count > 0 else []
+        return [(t.tid, [record.oid for record in t.records]) for t in recent]
+
+    # Two-phase commit
+
+    def tpc_transaction(self) -> Any:
+        """Return the transaction that is being committed, or None."""
+        return self._gate.transaction
+
+    def tpc_begin(
+        self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "
+    ) -> None:
+        if tid is not None:
+            self._gate.check_tid(tid)
+        draft = _Draft(
+            transaction.user,
+            transaction.description,
+            transaction.extension_bytes,
+            tid or b"",
+            status,
+            Changes(self._revisions, self._resolve, self._commits),
+        )
+        self._gate.begin(transaction, draft)
+
+    def store(
+        self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
+    ) -> None:
+        self._gate.changes(transaction).changes.store(oid, serial, data)
+        self._oids.seen(oid)
+
+    def restore(
+        self,
+        oid: bytes,
+        serial: bytes,
+        data: bytes | None,
+        version: str,
+        prev_txn: bytes | None,
+        transaction: HasMetaData,
+    ) -> None:
+        self._gate.changes(transaction).changes.restore(oid, data, prev_txn)
+        self._oids.seen(oid)
+
+    def deleteObject(self, oid: bytes, serial: bytes, transaction: HasMetaData) -> None:
+        self._gate.changes(transaction).changes.delete(oid, serial)
+
+    def checkCurrentSerialInTransaction(
+        self, oid: bytes, serial: bytes, transaction: HasMetaData
+    ) -> None:
+        self._gate.changes(transaction).changes.check(oid, serial)
+
+    def undo(
+        self, transaction_id: bytes, transaction: HasMetaData
+    ) -> tuple[bytes | None, list[bytes]]:
+        changes = self._gate.changes(transaction).changes
+        return None, changes.undo(undolog.undone_tid(transaction_id))
+
+    def tpc_vote(self, transaction: HasMetaData) -> list[bytes]:
+        with self._gate.voting(transaction) as draft:
+            # A pack since then replaced the history that the draft planned on.
+            draft.changes.plan_again(self._commits, self._revisions)
+            draft.tid = self._gate.next_tid(draft.tid)
+        return draft.changes.resolved
+
+    def tpc_finish(
+        self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
+    ) -> bytes:
+        with self._gate.finishing(transaction) as draft:
+            tid = draft.tid
+            if func is not None:
+                func(tid)
+            records = [
+                MemoryRecord(oid, tid, planned.data, planned.back)
+                for oid, planned in draft.changes.planned.items()
+            ]
+            self._revisions.add(
+                MemoryTransaction(
+                    tid, draft.status, draft.user, draft.description, draft.extension, records
+                )
+            )
+            self._last_tid = tid
+            self._commits += 1
+        return tid
+
+    def tpc_abort(self, transaction: HasMetaData) -> None:
+        with self._gate.aborting(transaction):
+            pass  # nothing was written yet
+
+    def tryToResolveConflict(
+        self,
+        oid: bytes,
+        committedSerial: bytes,
+        oldSerial: bytes,
+        newpickle: bytes,
+        committedData: bytes = b"",
+    ) -> bytes:
+        """Return a record that merges two changes; `ConflictError` where there is none."""
+        return self._resolver.resolve(oid, committedSerial, oldSerial, newpickle, committedData)
+
+    def _resolve(
+        self, oid: bytes, committed: bytes, read: bytes, data: bytes, committed_data: bytes
+    ) -> bytes:
+        # Looked up each time: servers replace it on the instance.
+        return self.tryToResolveConflict(oid, committed, read, data, committed_data)
+
+    # Packing
+
+    def pack(
+        self,
+        pack_time: float,
+        referencesf: References,
+        gc: bool = True,
+    ) -> None:
+        """Drop what nobody needs to see `pack_time` or later; with `gc`, garbage of then too."""
+        stop = tid_at(pack_time)
+        with self._gate.exclusive():
+            self._revisions = self._history.packed(stop, referencesf if gc else None)
+            self._commits += 1
+
+
+def _stored_records(transaction: MemoryTransaction) -> Iterator[StoredRecord]:
+    for record in transaction.records:
+        source_tid = None if record.source is None else record.source.tid
+        yield StoredRecord(record.oid, record.tid, record.content, source_tid)

@@ -1,0 +1,26 @@
+"""Resolving the conflicts of a storage, whose wrapper may transform records."""
+
+from collections.abc import Callable
+
+from perdure.errors import ConflictError
+from perdure.interfaces import StorageWrapper
+
+__all__ = ["Resolver"]
+
+
+class Resolver:
+    """Merges two changes of one record, through the class of the object.
+
+    `load_serial` returns a record by oid and tid, as it is stored; it must also
+    find those that are committed and not visible yet.
+    """
+
+    def __init__(self, load_serial: Callable[[bytes, bytes], bytes]) -> None:
+        self._load_serial = load_serial
+        self.wrapper: StorageWrapper | None = None
+
+    def resolve(
+        self, oid: bytes, committed: bytes, read: bytes, data: bytes, committed_data: bytes = b""
+    ) -> bytes:
+        """Return the merged record; `ConflictError` where there is no merging."""
+        raise ConflictError(oid=oid, serials=(committed, read), data=data)
