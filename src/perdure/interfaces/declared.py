@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 from zope.interface import Interface, classImplements
 from zope.interface.interface import Attribute, InterfaceClass, fromFunction
 
-from perdure.interfaces import storage
+from perdure.interfaces import storage, values
 
 __all__ = ["INTERFACES", "declares"]
 
 _NAMES: dict[type, str] = {
     storage.StorageWrapper: "IStorageWrapper",
     storage.Storage: "IStorage",
+    values.HasMetaData: "IStorageTransactionMetaData",
     storage.StoredTransaction: "IStorageTransactionInformation",
     storage.IterableStorage: "IStorageIteration",
     storage.UndoableStorage: "IStorageUndoable",
@@ -32,13 +33,15 @@ _NAMES: dict[type, str] = {
     storage.BlobRestoreableStorage: "IBlobStorageRestoreable",
 }
 
+_SPECIAL = {"__iter__", "__len__"}
+
 _Class = TypeVar("_Class", bound=type)
 
 
 def _derive(protocol: type, known: dict[type, InterfaceClass]) -> InterfaceClass:
     members: dict[str, Any] = {}
     for name, value in vars(protocol).items():
-        if inspect.isfunction(value) and (name == "__len__" or name[0] != "_"):
+        if inspect.isfunction(value) and (name in _SPECIAL or name[0] != "_"):
             members[name] = fromFunction(value, name=name, imlevel=1)
         elif isinstance(value, property):
             members[name] = Attribute(value.__doc__ or "")

@@ -138,19 +138,11 @@ class Storage(Protocol):
         """Forget the transaction."""
 
 
-class StoredTransaction(Protocol):
+class StoredTransaction(HasMetaData, Protocol):
     """A transaction as an iteration yields it: metadata, and its records when iterated."""
 
     tid: bytes
     status: str
-    user: bytes
-    description: bytes
-
-    @property
-    def extension(self) -> dict[str, Any]: ...
-
-    @property
-    def extension_bytes(self) -> bytes: ...
 
     def __iter__(self) -> Iterator[StoredRecord]: ...
 
@@ -297,7 +289,7 @@ class BlobStorage(Storage, Protocol):
         """Return a directory from which files can be moved in without copying."""
 
 
-class BlobRestoreableStorage(BlobStorage, Protocol):
+class BlobRestoreableStorage(BlobStorage, RestoreableStorage, Protocol):
     """Blobs of another storage can be written with their own tids."""
 
     def restoreBlob(

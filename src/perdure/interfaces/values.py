@@ -123,17 +123,17 @@ class TransactionMetaData:
         self._extension_bytes = extension_bytes
         self._extension = None
 
-    def data(self, owner: object) -> Any:
-        """Return what `owner` kept here; `KeyError` if it kept nothing."""
+    def data(self, ob: object) -> Any:
+        """Return what `ob` kept here; `KeyError` if it kept nothing."""
         try:
-            return self._data[id(owner)][1]
+            return self._data[id(ob)][1]
         except KeyError:
-            raise KeyError(owner) from None
+            raise KeyError(ob) from None
 
-    def set_data(self, owner: object, data: Any) -> None:
-        """Keep `data` for `owner`, told apart from others by identity."""
+    def set_data(self, ob: object, data: Any) -> None:
+        """Keep `data` for `ob`, told apart from others by identity."""
         # Holding the owner keeps its id from being given to another object.
-        self._data[id(owner)] = (owner, data)
+        self._data[id(ob)] = (ob, data)
 
     def note(self, text: str) -> None:
         """Append a line to the description."""
@@ -153,6 +153,6 @@ class HasMetaData(Protocol):
     @property
     def extension_bytes(self) -> bytes: ...
 
-    def data(self, owner: object) -> Any: ...
+    def data(self, ob: object) -> Any: ...
 
-    def set_data(self, owner: object, data: Any) -> None: ...
+    def set_data(self, ob: object, data: Any) -> None: ...
