@@ -1,0 +1,139 @@
+"""The one place that touches `pickle`: how picklers and unpicklers are made.
+
+A record is two pickles of protocol 3 in a row. One pickler writes both and one
+unpickler reads both, because the memo may run from the first into the second:
+a state that mentions the object's own class refers to it by the number that
+the first pickle gave it.
+
+Strings that Python 2 wrote (and `zodbpickle.binary`, which stands for bytes) are
+read as `bytes`: text was Unicode there, and bytes lose nothing.
+"""
+
+import pickle
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = [
+    "PROTOCOL",
+    "FindGlobal",
+    "PersistentId",
+    "PersistentLoad",
+    "Pickles",
+    "RecordPickler",
+    "trial",
+    "unpickler_of",
+]
+
+PROTOCOL: Final = 3
+"""What ZODB writes and reads; a higher one would shut ZODB out."""
+
+FindGlobal = Callable[[str, str], Any]
+PersistentId = Callable[[Any], Any]
+PersistentLoad = Callable[[Any], Any]
+
+
+class Pickles:
+    """Pickles in a row, as the file that an unpickler reads.
+
+    `peek` offers everything there is. With it the C unpickler fetches its input
+    once; without it, opcode by opcode. `position` counts the bytes of the
+    pickles that were read to their end.
+    """
+
+    __slots__ = ("_data", "position")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.position = 0
+
+    def peek(self, size: int) -> bytes:
+        return self._data[self.position :] if self.position else self._data
+
+    def read(self, size: int) -> bytes:
+        start = self.position
+        self.position = min(start + size, len(self._data))
+        return self._data[start : self.position]
+
+    def readline(self) -> bytes:
+        end = self._data.find(b"\n", self.position) + 1
+        return self.read((end or len(self._data)) - self.position)
+
+
+class _Unpickler(pickle.Unpickler):
+    # A subclass only so that `find_class` and `persistent_load` can be set on an instance.
+    find_class: Any
+    persistent_load: Any
+
+
+def unpickler_of(
+    source: Pickles, find_global: FindGlobal, persistent_load: PersistentLoad
+) -> _Unpickler:
+    """Return an unpickler for one record; each `load` reads the next pickle of it."""
+    unpickler = _Unpickler(source, encoding="bytes")
+    unpickler.find_class = find_global
+    unpickler.persistent_load = persistent_load
+    return unpickler
+
+
+class _Chunks:
+    """What a pickler writes to: `write` is a list's `append`, without a Python frame."""
+
+    __slots__ = ("chunks", "write")
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self.write: Callable[[bytes], object] = self.chunks.append
+
+
+class RecordPickler:
+    """A pickler that is used for one record after the other.
+
+    `start` begins a record with an empty memo, or with one that stands for what
+    the caller writes in front; each `dump` returns the bytes of one more pickle
+    of that record. After an error `forget` lets go of all it holds.
+    """
+
+    __slots__ = ("_chunks", "_pickler", "_sink")
+
+    def __init__(self, persistent_id: PersistentId) -> None:
+        self._sink = _Chunks()
+        self._chunks = self._sink.chunks
+        self._pickler = pickle.Pickler(self._sink, PROTOCOL)
+        self._pickler.persistent_id = persistent_id  # type: ignore[method-assign]  # CPython reads it from the instance
+
+    def start(self, memo: dict[int, tuple[int, Any]] | None = None) -> None:
+        if memo is None:
+            self._pickler.clear_memo()
+        else:
+            self._pickler.memo = memo
+
+    def dump(self, value: Any) -> bytes:
+        self._chunks.clear()
+        self._pickler.dump(value)
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+    def memo(self) -> dict[int, tuple[int, Any]]:
+        """Return a copy of the memo: id to (number, object)."""
+        memo: dict[int, tuple[int, Any]] = self._pickler.memo.copy()
+        return memo
+
+    def forget(self) -> None:
+        self._chunks.clear()
+        self._pickler.clear_memo()
+
+
+class _Nowhere:
+    __slots__ = ()
+
+    def write(self, data: bytes) -> None: ...
+
+
+def trial(value: Any, persistent_id: PersistentId) -> bool:
+    """Return whether pickling `value` fails; what it would give is not kept."""
+    pickler = pickle.Pickler(_Nowhere(), PROTOCOL)
+    pickler.persistent_id = persistent_id  # type: ignore[method-assign]
+    try:
+        pickler.dump(value)
+    except Exception:
+        return True
+    return False

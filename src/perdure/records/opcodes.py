@@ -1,0 +1,102 @@
+"""Where the opcodes of a pickle stand, found without running them.
+
+Only two things are asked of a pickle here: where it names a global, and where
+it ends. Opcodes whose argument has a fixed size, or ends with its line, are
+skipped in runs by one regular expression; only strings are stepped over one by
+one, by the length they carry. The sizes come from `pickletools`.
+"""
+
+import pickletools
+import re
+from collections.abc import Iterator
+from pickle import UnpicklingError
+from typing import Final
+
+__all__ = ["end_of_pickle", "globals_in"]
+
+_LENGTH_SIZE: Final = {
+    pickletools.TAKEN_FROM_ARGUMENT1: 1,
+    pickletools.TAKEN_FROM_ARGUMENT4: 4,
+    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+}
+_TWO_LINES: Final = ("GLOBAL", "INST")
+
+
+def _tables() -> tuple[dict[int, bytes], bytes, dict[int, int]]:
+    """Return opcodes by size of argument, those that end with a line, those with a length."""
+    fixed: dict[int, bytes] = {}
+    lines = b""
+    counted = {}
+    for opcode in pickletools.opcodes:
+        code = opcode.code.encode("latin-1")
+        size = 0 if opcode.arg is None else opcode.arg.n
+        if opcode.name in (*_TWO_LINES, "STOP"):
+            continue
+        if size in _LENGTH_SIZE:
+            counted[code[0]] = _LENGTH_SIZE[size]
+        elif size == pickletools.UP_TO_NEWLINE:
+            lines += code
+        else:
+            fixed[size] = fixed.get(size, b"") + code
+    return fixed, lines, counted
+
+
+_FIXED, _LINES, _COUNTED = _tables()
+
+# An oid is by far the most frequent string in a record, so it counts as fixed.
+_RUN: Final = re.compile(
+    b"(?:"
+    + b"|".join(b"[%s].{%d}" % (re.escape(codes), size) for size, codes in sorted(_FIXED.items()))
+    + rb"|C\x08.{8}|[%s][^\n]*\n|i[^\n]*\n[^\n]*\n)*+" % re.escape(_LINES),
+    re.DOTALL,
+)
+_GLOBAL: Final = re.compile(rb"c[^\n]*\n[^\n]*\n")
+
+
+def _stops(data: bytes, position: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each GLOBAL and STOP opcode in the pickles from `position` on."""
+    size = len(data)
+    while position < size:
+        run = _RUN.match(data, position)
+        position = run.end() if run is not None else position
+        if position == size:
+            break
+        code = data[position]
+        if code == 0x2E:  # STOP
+            yield position, position + 1
+            position += 1
+        elif code == 0x63:  # GLOBAL
+            found = _GLOBAL.match(data, position)
+            if found is None:
+                raise UnpicklingError(f"byte {position}: the name of a global is cut short")
+            yield found.span()
+            position = found.end()
+        elif code in _COUNTED:
+            start = position + 1 + _COUNTED[code]
+            position = start + int.from_bytes(data[position + 1 : start], "little")
+        else:
+            raise UnpicklingError(f"byte {position}: not a pickle opcode: {data[position:][:1]!r}")
+    if position > size:
+        raise UnpicklingError(f"byte {size}: a string is cut short")
+
+
+def globals_in(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each GLOBAL opcode in one or several pickles in a row.
+
+    Raises `pickle.UnpicklingError` where `data` is not pickles.
+    """
+    for start, end in _stops(data, 0):
+        if data[start] == 0x63:
+            yield start, end
+
+
+def end_of_pickle(data: bytes, position: int = 0) -> int:
+    """Return where the pickle that starts at `position` ends, behind its STOP.
+
+    Raises `pickle.UnpicklingError` where there is no whole pickle.
+    """
+    for start, end in _stops(data, position):
+        if data[start] == 0x2E:
+            return end
+    raise UnpicklingError(f"byte {len(data)}: the pickle has no end")

@@ -1,0 +1,207 @@
+"""From a record to an object: a ghost from the class metadata, then its state.
+
+References in a state become the objects in the connection's cache, or new
+ghosts in it: a reference that tells the class needs no look at its record.
+"""
+
+import pickle
+from contextlib import suppress
+from typing import Any, Protocol
+
+from persistent.wref import WeakRef
+from transaction.interfaces import TransientError
+
+from perdure.errors import ConnectionStateError, POSError, StateLoadError, dotted_name
+from perdure.records.broken import Broken, PersistentBroken, persistent_broken
+from perdure.records.classmeta import class_and_arguments, class_at_head, class_name
+from perdure.records.codec import FindGlobal, Pickles, unpickler_of
+from perdure.records.inert import text
+from perdure.records.references import oid_in
+
+__all__ = ["ReaderJar", "RecordReader"]
+
+
+class ReaderJar(Protocol):
+    """What the reader asks of the connection it reads for; the names are ZODB's."""
+
+    @property
+    def _cache(self) -> Any: ...
+
+    def get(self, oid: bytes) -> Any:
+        """Return the object with this oid."""
+
+    def get_connection(self, database_name: str) -> Any:
+        """Return the connection to another database that goes with this one."""
+
+
+class RecordReader:
+    """Reads records for one connection.
+
+    `cache` is the connection's `PickleCache`. `find_global` is called with module
+    and name of every class and function that a record mentions.
+    """
+
+    def __init__(self, jar: ReaderJar, cache: Any, find_global: FindGlobal) -> None:
+        self._jar = jar
+        self._cached = cache.get
+        self._new_ghost = cache.new_ghost
+        self._find_global = find_global
+        # One object for all unpicklers: making a bound method costs too.
+        self._load_reference = self._persistent_load
+
+    # Reading
+
+    def class_name(self, record: bytes) -> str:
+        """Return "module.name" of the class as the record has it; imports nothing."""
+        return class_name(record)
+
+    def ghost(self, record: bytes) -> Any:
+        """Return a new object of the record's class, without state, oid or connection.
+
+        Raises `StateLoadError` if the object cannot be made.
+        """
+        arguments: tuple[Any, ...] = ()
+        try:
+            names = class_at_head(record)
+            if names is not None:
+                cls = self._find_global(*names)
+            else:
+                metadata = self._unpickler(Pickles(record)).load()
+                cls, arguments = class_and_arguments(metadata, self._find_global)
+            if issubclass(cls, Broken):
+                cls = persistent_broken(cls)
+            return cls.__new__(cls, *arguments)
+        except (POSError, TransientError):
+            raise
+        except Exception as error:
+            raise StateLoadError(None, _class_name_in(record), _reason(error)) from error
+
+    def state(self, record: bytes) -> Any:
+        """Return the state in a record; references in it become objects of the connection.
+
+        Raises `StateLoadError` if it cannot be read.
+        """
+        return self._state_for(None, record)
+
+    def set_state(self, obj: Any, record: bytes) -> None:
+        """Give `obj` the state in a record.
+
+        Raises `StateLoadError` if the record cannot be read or the object refuses
+        its state, with the error that was met as its cause; a `POSError` or a
+        transient error met on the way passes as it is.
+        """
+        state = self._state_for(obj, record)
+        try:
+            obj.__setstate__(state)
+        except (POSError, TransientError):
+            raise
+        except Exception as error:
+            reason = f"its __setstate__ raised {error!r}"
+            raise StateLoadError(obj._p_oid, _name_of(obj), reason) from error
+
+    def _state_for(self, obj: Any, record: bytes) -> Any:
+        source = Pickles(record)
+        unpickler = self._unpickler(source)
+        try:
+            metadata = unpickler.load()
+            if isinstance(obj, PersistentBroken):
+                self._keep_head(obj, metadata, record[: source.position], unpickler)
+            return unpickler.load()
+        except (POSError, TransientError):
+            raise
+        except Exception as error:
+            oid = None if obj is None else obj._p_oid
+            name = _class_name_in(record) if obj is None else _name_of(obj)
+            raise StateLoadError(oid, name, _reason(error)) from error
+
+    def _unpickler(self, source: Pickles) -> Any:
+        return unpickler_of(source, self._find_global, self._load_reference)
+
+    def _keep_head(self, obj: Any, metadata: Any, head: bytes, unpickler: Any) -> None:
+        """Note on a broken object how it was stored, so that it can be stored like that."""
+        _, arguments = class_and_arguments(metadata, self._find_global)
+        memo = {id(value): (number, value) for number, value in unpickler.memo.copy().items()}
+        obj.__dict__["__Broken_newargs__"] = arguments
+        obj.__dict__["__Broken_head__"] = (head, memo)
+
+    # References
+
+    def _persistent_load(self, stored: Any) -> Any:
+        if type(stored) is tuple:
+            oid, cls = stored
+            obj = self._cached(oid)
+            return self._reference(oid, cls) if obj is None else obj
+        if isinstance(stored, list):
+            return self._special_reference(stored)
+        return self._by_oid(oid_in(stored))
+
+    def _by_oid(self, oid: bytes) -> Any:
+        obj = self._cached(oid)
+        return self._jar.get(oid) if obj is None else obj
+
+    def _reference(self, oid: Any, cls: Any) -> Any:
+        """Return a new ghost in the cache for an object that is not there yet."""
+        if type(oid) is not bytes or len(oid) != 8:
+            oid = oid_in(oid)
+            obj = self._cached(oid)
+            if obj is not None:
+                return obj
+        if isinstance(cls, tuple):
+            cls = self._find_global(*map(text, cls))
+        if issubclass(cls, Broken):
+            cls = persistent_broken(cls)
+        try:
+            ghost = cls.__new__(cls)
+        except TypeError:
+            # It takes arguments by now; its own record has them.
+            return self._jar.get(oid)
+        self._new_ghost(oid, ghost)
+        return ghost
+
+    def _special_reference(self, stored: list[Any]) -> Any:
+        if len(stored) == 1:
+            return self._weak_reference(stored[0])
+        kind, args = stored
+        kind = text(kind)
+        if kind == "w":
+            return self._weak_reference(*args)
+        if kind == "n":
+            database_name, oid = args
+            return self._reader_of(database_name)._by_oid(oid_in(oid))
+        if kind == "m":
+            database_name, oid, cls = args
+            return self._reader_of(database_name)._persistent_load((oid, cls))
+        raise StateLoadError(reason=f"found a reference of unknown kind {kind!r}")
+
+    def _reader_of(self, database_name: Any) -> "RecordReader":
+        other = self._jar.get_connection(text(database_name))
+        return RecordReader(other, other._cache, self._find_global)
+
+    def _weak_reference(self, oid: Any, database_name: Any = None) -> WeakRef:
+        reference = WeakRef.__new__(WeakRef)
+        reference.oid = oid_in(oid)
+        if database_name is None:
+            reference.dm = self._jar
+            return reference
+        reference.database_name = text(database_name)
+        # Without that database it leads nowhere, as if the object were gone.
+        with suppress(KeyError, ConnectionStateError):
+            reference.dm = self._jar.get_connection(reference.database_name)
+        return reference
+
+
+def _name_of(obj: Any) -> str:
+    return dotted_name(obj if isinstance(obj, type) else type(obj))
+
+
+def _class_name_in(record: bytes) -> str | None:
+    try:
+        return class_name(record)
+    except StateLoadError:
+        return None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, EOFError | pickle.UnpicklingError | UnicodeDecodeError):
+        return f"its record is damaged: {error!r}"
+    return f"reading it raised {error!r}"

@@ -1,0 +1,141 @@
+"""The references in a record: which kinds there are, and finding them without classes.
+
+A persistent object inside a state is stored as a persistent id, in one of these forms:
+
+    oid                             in this database; class unknown or irrelevant
+    (oid, class)                    in this database
+    ["w", (oid,)]                   weak, in this database
+    ["w", (oid, database name)]     weak, in another one
+    ["n", (database name, oid)]     in another database
+    ["m", (database name, oid, class)]
+    [oid]                           weak, as ZODB wrote it once
+
+A class is a global, or a pair of module and name. An oid is 8 bytes; Python 2
+stored it as a short string.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from perdure.errors import StateLoadError
+from perdure.records.codec import Pickles, unpickler_of
+from perdure.records.inert import class_name_of, load_inert, text
+
+__all__ = ["Reference", "all_references", "oid_in", "parse_reference", "references"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference from one object to another.
+
+    `class_name` is "module.name" or None where the reference does not say;
+    `database_name` is None for the referring object's own database.
+    """
+
+    oid: bytes
+    class_name: str | None = None
+    database_name: str | None = None
+    weak: bool = False
+
+
+def oid_in(value: Any) -> bytes:
+    """Return the oid of a reference, which some writers stored as text."""
+    oid = value.encode("latin-1") if isinstance(value, str) else value
+    if type(oid) is bytes and len(oid) == 8:
+        return oid
+    raise StateLoadError(reason=f"found {value!r} in a reference, expected an oid of 8 bytes")
+
+
+def parse_reference(stored: Any) -> Reference:
+    """Return what a persistent id says.
+
+    Raises `StateLoadError` if it has none of the known forms.
+    """
+    try:
+        if isinstance(stored, tuple):
+            oid, cls = stored
+            return Reference(oid_in(oid), class_name_of(cls))
+        if not isinstance(stored, list):
+            return Reference(oid_in(stored))
+        if len(stored) == 1:
+            return Reference(oid_in(stored[0]), weak=True)
+        kind, args = stored
+        match text(kind), *args:
+            case "w", oid:
+                return Reference(oid_in(oid), weak=True)
+            case "w", oid, database_name:
+                return Reference(oid_in(oid), None, text(database_name), weak=True)
+            case "n", database_name, oid:
+                return Reference(oid_in(oid), None, text(database_name))
+            case "m", database_name, oid, cls:
+                return Reference(oid_in(oid), class_name_of(cls), text(database_name))
+    except (TypeError, ValueError, UnicodeError):
+        pass  # no form we know: said below
+    raise StateLoadError(reason=f"found {stored!r}, expected one of the forms of a reference")
+
+
+class _Anything:
+    """Stands for every class while only references matter; one instance is enough."""
+
+    __slots__ = ()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "_Anything":
+        return _ANYTHING
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> "_Anything":
+        return self
+
+    def ignore(self, *args: Any) -> None: ...
+
+    __setstate__ = append = extend = add = __setitem__ = ignore
+
+
+_ANYTHING = object.__new__(_Anything)
+
+
+def _find_anything(module: str, name: str) -> type[_Anything]:
+    return _Anything
+
+
+def references(record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
+    """Return the oids that keep objects of this database alive, in order, with repetitions.
+
+    Weak references and those to other databases do not count. The oids are
+    appended to `oids` if that is given. Raises `StateLoadError` if the record is
+    damaged.
+    """
+    stored: list[Any] = []
+    unpickler = unpickler_of(Pickles(record), _find_anything, stored.append)
+    try:
+        unpickler.load()
+        unpickler.load()
+    except Exception:
+        # Damaged, or something that only the careful way can read.
+        stored.clear()
+        load_inert(record, stored.append)
+    if oids is None:
+        oids = []
+    for reference in stored:
+        if type(reference) is tuple and reference:
+            oids.append(oid_in(reference[0]))
+        elif type(reference) is not list:
+            oids.append(oid_in(reference))
+    return oids
+
+
+def all_references(record: bytes) -> list[Reference]:
+    """Return every reference in a record, in order, with repetitions.
+
+    Raises `StateLoadError` if the record is damaged.
+    """
+    found: list[Reference] = []
+
+    def note(stored: Any) -> Reference:
+        reference = parse_reference(stored)
+        found.append(reference)
+        return reference
+
+    load_inert(record, note)
+    return found
