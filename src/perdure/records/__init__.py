@@ -8,6 +8,7 @@ from perdure.records.broken import (
     persistent_broken,
     rebuild,
 )
+from perdure.records.classes import ClassPolicy
 from perdure.records.classmeta import ClassMetadata, class_metadata, class_name
 from perdure.records.codec import PROTOCOL
 from perdure.records.reader import ReaderJar, RecordReader
@@ -19,6 +20,7 @@ __all__ = [
     "Broken",
     "BrokenModified",
     "ClassMetadata",
+    "ClassPolicy",
     "PersistentBroken",
     "ReaderJar",
     "RecordReader",
