@@ -11,6 +11,7 @@ from perdure.records.broken import (
 from perdure.records.classes import ClassPolicy
 from perdure.records.classmeta import ClassMetadata, class_metadata, class_name
 from perdure.records.codec import PROTOCOL
+from perdure.records.conflict import PersistentReference, resolve_conflict
 from perdure.records.reader import ReaderJar, RecordReader
 from perdure.records.references import Reference, all_references, parse_reference, references
 from perdure.records.writer import RecordWriter, WriterJar
@@ -22,6 +23,7 @@ __all__ = [
     "ClassMetadata",
     "ClassPolicy",
     "PersistentBroken",
+    "PersistentReference",
     "ReaderJar",
     "RecordReader",
     "RecordWriter",
@@ -35,4 +37,5 @@ __all__ = [
     "persistent_broken",
     "rebuild",
     "references",
+    "resolve_conflict",
 ]

@@ -1,0 +1,222 @@
+"""Resolving a write conflict from three records: the one read, the one committed, the new one.
+
+The class of an object can offer `_p_resolveConflict(old, committed, new)`: three
+states in, the merged state out. No object is loaded for it. References in the
+states are `PersistentReference`s, the same one for the same reference in all
+three, which go back into the merged record as they were.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from persistent import Persistent
+from transaction.interfaces import TransientError
+
+from perdure.errors import BTreesConflictError, ConflictError, POSKeyError
+from perdure.records.broken import Broken, BrokenClass, find_global
+from perdure.records.classmeta import class_and_arguments, class_name
+from perdure.records.codec import FindGlobal, Pickles, RecordPickler, unpickler_of
+from perdure.records.names import with_stored_names
+from perdure.records.references import parse_reference
+
+__all__ = ["PersistentReference", "resolve_conflict"]
+
+logger = logging.getLogger("perdure.records.conflict")
+
+
+class PersistentReference:
+    """A reference to an object, as `_p_resolveConflict` sees it.
+
+    `oid` and `database_name` (None for the same database) say to what, `weak`
+    whether it keeps that alive; `klass` is the class if the reference tells it,
+    and `data` the reference as it is stored.
+
+    Two are equal if they lead to the same object and neither is weak. Whether
+    different ones are equal only the objects could tell, so comparing them in any
+    way raises `ValueError`.
+    """
+
+    __slots__ = ("data", "database_name", "klass", "oid", "weak")
+
+    def __init__(self, data: Any) -> None:
+        facts = parse_reference(data)
+        self.oid = facts.oid
+        self.database_name = facts.database_name
+        self.weak = facts.weak
+        self.data, self.klass = _with_class_by_name(data)
+
+    def _same(self, other: object) -> bool:
+        """Return True where `other` is equal; raise where that is unknown."""
+        if self is other:
+            return True
+        if (
+            isinstance(other, PersistentReference)
+            and not (self.weak or other.weak)
+            and (self.oid, self.database_name) == (other.oid, other.database_name)
+        ):
+            return True
+        raise ValueError("different references cannot be compared: only their objects could be")
+
+    def __eq__(self, other: object) -> bool:
+        return self._same(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self._same(other)
+
+    def __lt__(self, other: object) -> bool:
+        return not self._same(other)
+
+    __gt__ = __lt__
+
+    def __le__(self, other: object) -> bool:
+        return self._same(other)
+
+    __ge__ = __le__
+
+    # Equal references are not always known to be; so they cannot be keys either.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a PersistentReference can be stored only in the place of its object")
+
+    def __repr__(self) -> str:
+        return f"<PersistentReference {self.data!r}>"
+
+
+def _with_class_by_name(data: Any) -> tuple[Any, Any]:
+    """Return a stored reference and the class in it; a missing class as module and name."""
+    if isinstance(data, tuple):
+        oid, cls = data
+        named = _name_if_broken(cls)
+        return (oid, named), named
+    if isinstance(data, list) and len(data) == 2 and len(data[1]) == 3:
+        kind, (database_name, oid, cls) = data
+        named = _name_if_broken(cls)
+        return [kind, (database_name, oid, named)], named
+    return data, None
+
+
+def _name_if_broken(cls: Any) -> Any:
+    return (cls.__module__, cls.__qualname__) if isinstance(cls, BrokenClass) else cls
+
+
+class _Unresolvable(Exception):
+    """Why this conflict cannot be resolved."""
+
+
+class _States:
+    """Reads the states of one object, with the same references in all of them."""
+
+    def __init__(self, find_global: FindGlobal) -> None:
+        self._find_global = find_global
+        self._known: dict[Any, PersistentReference] = {}
+
+    def read(self, record: bytes) -> tuple[Any, bytes, Callable[[], Any]]:
+        """Return the class metadata, its bytes, and a function that reads the state."""
+        source = Pickles(record)
+        unpickler = unpickler_of(source, self._find_global, self._reference)
+        metadata = unpickler.load()
+        return metadata, record[: source.position], unpickler.load
+
+    def state(self, record: bytes) -> Any:
+        return self.read(record)[2]()
+
+    def _reference(self, stored: Any) -> PersistentReference:
+        key = tuple(stored) if isinstance(stored, list) else stored
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = PersistentReference(stored)
+        return known
+
+
+def _persistent_id(value: Any) -> Any:
+    if type(value) is PersistentReference:
+        return value.data
+    if isinstance(value, Persistent):
+        raise _Unresolvable(f"the resolved state holds an object, not a reference: {value!r}")
+    if isinstance(value, Broken | BrokenClass):
+        raise _Unresolvable(f"the state has something in it that cannot be imported: {value!r}")
+    return None
+
+
+def _as_it_is(data: bytes) -> bytes:
+    return data
+
+
+def resolve_conflict(
+    load_serial: Callable[[bytes, bytes], bytes],
+    oid: bytes,
+    committed_tid: bytes,
+    read_tid: bytes,
+    new_data: bytes,
+    committed_data: bytes | None = None,
+    *,
+    find_global: FindGlobal = find_global,
+    untransform: Callable[[bytes], bytes] = _as_it_is,
+    transform: Callable[[bytes], bytes] = _as_it_is,
+) -> bytes:
+    """Return the record to store instead of `new_data`, made from all three.
+
+    `load_serial(oid, tid)` returns the revision `read_tid` that `new_data` was
+    made from, and `committed_tid` unless it is given. `untransform` makes pickles
+    of what is stored, `transform` the reverse; both apply to every record here.
+
+    Raises `ConflictError` with the reason, oid, class and both tids if the class
+    offers no resolution, or if it fails; an exception other than a conflict in it
+    is logged.
+    """
+    name: str | None = None
+    try:
+        new = untransform(new_data)
+        name = class_name(new)
+        states = _States(find_global)
+        metadata, head, read_new_state = states.read(new)
+        resolve = _resolver(metadata, find_global, name)
+        old_state = states.state(untransform(_load(load_serial, oid, read_tid)))
+        if not committed_data:
+            committed_data = _load(load_serial, oid, committed_tid)
+        committed_state = states.state(untransform(committed_data))
+        resolved = resolve(old_state, committed_state, read_new_state())
+        state = RecordPickler(_persistent_id).dump(resolved)
+        return transform(head + with_stored_names(state))
+    except Exception as error:
+        reason = _reason(error)
+        if not (isinstance(error, _Unresolvable | TransientError) or _is_from_btrees(error)):
+            logger.exception("resolving a conflict on class %s failed", name)
+        raise ConflictError(
+            f"database conflict error, not resolved: {reason}",
+            oid=oid,
+            serials=(committed_tid, read_tid),
+            class_name=name,
+        ) from error
+
+
+def _resolver(metadata: Any, find_global: FindGlobal, name: str) -> Callable[[Any, Any, Any], Any]:
+    cls, arguments = class_and_arguments(metadata, find_global)
+    if issubclass(cls, Broken):
+        raise _Unresolvable(f"the class {name} cannot be imported here")
+    if getattr(cls, "_p_resolveConflict", None) is None:
+        raise _Unresolvable(f"{name} has no _p_resolveConflict")
+    resolve: Callable[[Any, Any, Any], Any] = cls.__new__(cls, *arguments)._p_resolveConflict
+    return resolve
+
+
+def _load(load_serial: Callable[[bytes, bytes], bytes], oid: bytes, tid: bytes) -> bytes:
+    try:
+        return load_serial(oid, tid)
+    except POSKeyError as error:
+        raise _Unresolvable("a revision that it takes is gone, probably packed away") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, _Unresolvable):
+        return str(error)
+    if _is_from_btrees(error):
+        return str(BTreesConflictError(*error.args))
+    return f"{type(error).__name__}: {error}"
+
+
+def _is_from_btrees(error: Exception) -> bool:
+    # ZODB's class, or where ZODB is not installed one of BTrees' own, with the same arguments.
+    return type(error).__name__ == "BTreesConflictError" and len(error.args) == 4
