@@ -1,1 +1,16 @@
-"""objects"""
+"""Objects and their transactions: databases, connections, savepoints, undo."""
+
+from perdure.objects.activity import Activity, ActivityMonitor
+from perdure.objects.connection import Connection, resetCaches
+from perdure.objects.database import Database
+from perdure.objects.feed import Change, Subscription
+
+__all__ = [
+    "Activity",
+    "ActivityMonitor",
+    "Change",
+    "Connection",
+    "Database",
+    "Subscription",
+    "resetCaches",
+]

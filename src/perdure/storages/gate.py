@@ -41,12 +41,13 @@ class Phase(Enum):
 class _Visitor(Generic[Changes]):
     """One transaction that is known, and what it brought."""
 
-    __slots__ = ("changes", "phase", "transaction")
+    __slots__ = ("changes", "phase", "thread", "transaction")
 
     def __init__(self, transaction: Any, changes: Changes) -> None:
         self.transaction = transaction  # held, so that its id stays its own
         self.changes = changes
         self.phase = Phase.BEGUN
+        self.thread = 0  # the one that voted
 
 
 class Gate(Generic[Changes]):
@@ -93,12 +94,20 @@ class Gate(Generic[Changes]):
     def voting(self, transaction: Any) -> Iterator[Changes]:
         """Wait for the commit lock and hold it on; give it back if the body raises.
 
-        Raises `StorageTransactionError` like `changes`.
+        Raises `StorageTransactionError` like `changes`, and where the lock is held
+        by a vote of this very thread: it would wait for itself.
         """
         visitor = self._expect(transaction, Phase.BEGUN)
+        voted = self._voted
+        if voted is not None and voted.thread == threading.get_ident():
+            raise StorageTransactionError(
+                "this storage takes part twice in one transaction, through two connections "
+                "or through a connection and an undo; give each a transaction of its own"
+            )
         self._commit_lock.acquire()
         try:
             self._expect(transaction, Phase.BEGUN)  # the wait may have been long
+            visitor.thread = threading.get_ident()
             self._voted = visitor
             yield visitor.changes
             visitor.phase = Phase.VOTED

@@ -1,0 +1,125 @@
+"""A plain storage as it was: what a historical connection reads."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from perdure.capabilities import capabilities_of
+from perdure.errors import POSKeyError, ReadOnlyHistoryError
+from perdure.ids import tid_repr
+from perdure.interfaces import HasMetaData, Loaded, Revision
+
+__all__ = ["HistoricalSnapshot"]
+
+
+class HistoricalSnapshot:
+    """A storage just before the tid `before`; it never moves and takes no changes.
+
+    `release` gives back the storage where it was made for this snapshot alone.
+    """
+
+    def __init__(
+        self, storage: Any, before: bytes, release: Callable[[], object] | None = None
+    ) -> None:
+        self._release = release
+        self._storage = storage
+        self._before = before
+        self.capabilities = capabilities_of(storage)
+
+    @property
+    def start(self) -> bytes:
+        """What is read was committed before this tid."""
+        return self._before
+
+    def load(self, oid: bytes, version: str = "") -> Loaded:
+        """Return the record that was current then; `POSKeyError` if there was none."""
+        found = self._storage.loadBefore(oid, self._before)
+        if found is None:
+            raise POSKeyError(oid)
+        return Loaded(found[0], found[1])
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+        found: Revision | None = self._storage.loadBefore(oid, min(tid, self._before))
+        return found
+
+    def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
+        data: bytes = self._storage.loadSerial(oid, serial)
+        return data
+
+    def prefetch(self, oids: Iterable[bytes]) -> None:
+        if self.capabilities.prefetch:
+            self._storage.prefetch(oids, self._before)
+
+    def sync(self, force: bool = True) -> None:
+        """The past does not change."""
+
+    def poll_invalidations(self) -> set[bytes]:
+        """The past does not change: nothing to forget."""
+        return set()
+
+    def after_completion(self) -> None:
+        """Nothing to do when a transaction has ended."""
+
+    def release(self) -> None:
+        """Give back what this snapshot alone held."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+    def close(self) -> None:
+        """The same as `release`."""
+        self.release()
+
+    # Refused: the past takes no changes.
+
+    def new_oid(self) -> bytes:
+        self._refuse()
+
+    def tpc_begin(self, transaction: HasMetaData) -> None:
+        self._refuse()
+
+    def store(
+        self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
+    ) -> None:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise ReadOnlyHistoryError(
+            f"this connection shows the database before {tid_repr(self._before)}; "
+            "open one without `at` or `before` to make changes"
+        )
+
+    def tpc_abort(self, transaction: HasMetaData) -> None:
+        """Nothing was begun."""
+
+    # Blobs
+
+    def loadBlob(self, oid: bytes, serial: bytes) -> str:
+        path: str = self._storage.loadBlob(oid, serial)
+        return path
+
+    def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
+        return self._storage.openCommittedBlobFile(oid, serial, blob)
+
+    # What is the same at any moment
+
+    def getName(self) -> str:
+        return str(self._storage.getName())
+
+    def getSize(self) -> int:
+        return int(self._storage.getSize())
+
+    def __len__(self) -> int:
+        return len(self._storage)
+
+    def sortKey(self) -> str:
+        return str(self._storage.sortKey())
+
+    def isReadOnly(self) -> bool:
+        return True
+
+    def lastTransaction(self) -> bytes:
+        tid: bytes = self._storage.lastTransaction()
+        return tid
+
+    def history(self, oid: bytes, size: int = 1) -> Any:
+        return self._storage.history(oid, size)

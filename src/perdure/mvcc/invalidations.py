@@ -1,0 +1,121 @@
+"""Who has to forget what: the journal of recent commits that all snapshots share.
+
+Every commit appends one entry, in the order of tids; every snapshot reads from
+where it stopped. So a commit costs the same however many snapshots there are,
+and nothing is copied per snapshot.
+
+A snapshot that never reads (a connection lying in its pool) must not keep the
+journal from shrinking. Past `limit` oids the oldest entries are dropped, and
+whoever had not read them is told that everything may have changed: slower for
+that one, correct for all.
+"""
+
+import threading
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+from weakref import WeakSet
+
+from perdure.ids import ZERO
+
+__all__ = ["Journal", "JournalReader"]
+
+
+class _Entry(NamedTuple):
+    tid: bytes
+    oids: Collection[bytes] | None  # None: everything
+    origin: object  # the reader whose own commit this is
+
+
+class JournalReader:
+    """One snapshot's place in the journal."""
+
+    def __init__(self, journal: "Journal", position: int) -> None:
+        self._journal = journal
+        self.position = position
+
+    def take(self, tid: bytes) -> set[bytes] | None:
+        """Return the oids that others changed up to `tid` and that were not taken yet.
+
+        Returns None if everything may have changed. What was committed after
+        `tid` stays for the next call.
+        """
+        return self._journal.take(self, tid)
+
+
+class Journal:
+    """Recent commits, oldest first; entries are numbered on for ever.
+
+    `limit` is the number of oids it holds before it forgets its oldest entries.
+    """
+
+    def __init__(self, limit: int = 200_000) -> None:
+        self._limit = limit
+        self._entries: list[_Entry] = []
+        self._first = 0  # the number of the oldest entry held
+        self._forgotten = ZERO  # the tid of the newest entry that somebody missed
+        self._oids = 0
+        self._readers: WeakSet[JournalReader] = WeakSet()
+        self._lock = threading.Lock()
+        self._sweep_at = 64
+
+    def reader(self) -> JournalReader:
+        """Return a reader of everything that is appended from now on."""
+        with self._lock:
+            reader = JournalReader(self, self._first + len(self._entries))
+            self._readers.add(reader)
+            return reader
+
+    def append(self, tid: bytes, oids: Iterable[bytes], origin: object = None) -> None:
+        """Note that the transaction `tid` changed `oids`; `origin` itself need not be told."""
+        entry = _Entry(tid, frozenset(oids), origin)
+        with self._lock:
+            self._append(entry)
+
+    def append_everything(self, tid: bytes) -> None:
+        """Note that anything may have changed up to `tid`."""
+        with self._lock:
+            self._append(_Entry(tid, None, None))
+
+    def take(self, reader: JournalReader, tid: bytes) -> set[bytes] | None:
+        """See `JournalReader.take`."""
+        with self._lock:
+            start = reader.position - self._first
+            if start == len(self._entries):
+                return set()
+            if start < 0 and tid < self._forgotten:
+                # It will have to be told again once its snapshot gets that far.
+                return None
+            changed: set[bytes] = set()
+            everything = start < 0
+            stop = max(start, 0)
+            for entry in self._entries[stop:]:
+                if entry.tid > tid:
+                    break
+                stop += 1
+                if entry.oids is None:
+                    everything = True
+                elif entry.origin is not reader:
+                    changed.update(entry.oids)
+            reader.position = self._first + stop
+            return None if everything else changed
+
+    def _append(self, entry: _Entry) -> None:
+        self._entries.append(entry)
+        self._oids += len(entry.oids or ())
+        if len(self._entries) >= self._sweep_at or self._oids > self._limit:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        end = self._first + len(self._entries)
+        read_by_all = min((reader.position for reader in self._readers), default=end)
+        drop = min(max(read_by_all - self._first, 0), len(self._entries))
+        self._oids -= sum(len(entry.oids or ()) for entry in self._entries[:drop])
+        # The newest entry stays even when it alone is over the limit.
+        while self._oids > self._limit and drop < len(self._entries) - 1:
+            self._oids -= len(self._entries[drop].oids or ())
+            self._forgotten = self._entries[drop].tid
+            drop += 1
+        del self._entries[:drop]
+        self._first += drop
+        # Sweeping looks at every reader; doubling makes that rare.
+        self._sweep_at = max(64, 2 * len(self._entries))

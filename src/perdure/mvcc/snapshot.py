@@ -1,0 +1,253 @@
+"""Snapshots over a plain storage: one consistent moment for each connection.
+
+A `Snapshot` reads as of just before `start`: the newest tid that was visible
+when its transaction began, plus one. It moves only when it is polled, and then
+says what to forget. Two facts keep that right, whatever commits meanwhile:
+
+* A storage calls back with the new tid *before* `lastTransaction` shows it. So
+  whatever `lastTransaction` says, everything up to there is in the journal.
+* The snapshot asks `lastTransaction` first and the journal second, and takes
+  from the journal only what is not later. What came in between waits.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from perdure.capabilities import capabilities_of
+from perdure.errors import POSKeyError, Unsupported
+from perdure.ids import ZERO, after
+from perdure.interfaces import HasMetaData, Loaded, Revision
+from perdure.mvcc.historical import HistoricalSnapshot
+from perdure.mvcc.invalidations import Journal
+from perdure.mvcc.undoing import UndoSnapshot
+from perdure.records import references
+
+__all__ = ["Snapshot", "Snapshots"]
+
+
+class Snapshots:
+    """A plain storage, shared by the snapshots that read it; what its database registers.
+
+    `on_change` is called, without arguments, after each commit that came
+    through here or that the storage reported.
+    """
+
+    def __init__(self, storage: Any, on_change: Callable[[], object] | None = None) -> None:
+        self.storage = storage
+        self.capabilities = capabilities_of(storage)
+        self.journal = Journal()
+        self._on_change = on_change
+        # Registered before anything is read: a commit in between is in the journal.
+        storage.registerDB(self)
+
+    def new_instance(self) -> "Snapshot":
+        """Return a snapshot of its own for one more connection."""
+        return Snapshot(self)
+
+    def before_instance(self, before: bytes) -> HistoricalSnapshot:
+        """Return the database as it was just before the tid `before`."""
+        return HistoricalSnapshot(self.storage, before)
+
+    def undo_instance(self) -> UndoSnapshot:
+        """Return what undoes transactions and tells every snapshot about it."""
+        return UndoSnapshot(self.storage, self.publish)
+
+    def publish(self, tid: bytes, oids: Iterable[bytes], origin: object = None) -> None:
+        """Note a commit that becomes visible next."""
+        self.journal.append(tid, oids, origin)
+
+    def changed(self) -> None:
+        """Say that a commit has become visible."""
+        if self._on_change is not None:
+            self._on_change()
+
+    def close(self) -> None:
+        self.storage.close()
+
+    # What a storage asks of the wrapper it is registered with.
+
+    def invalidateCache(self) -> None:
+        self.journal.append_everything(self.storage.lastTransaction())
+        self.changed()
+
+    def invalidate(self, transaction_id: bytes, oids: Iterable[bytes]) -> None:
+        self.journal.append(transaction_id, oids)
+        self.changed()
+
+    def references(self, record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
+        return references(record, oids)
+
+    def transform_record_data(self, data: bytes) -> bytes:
+        return data
+
+    def untransform_record_data(self, data: bytes) -> bytes:
+        return data
+
+
+class Snapshot:
+    """A storage at one moment, and the commits of one connection to it."""
+
+    def __init__(self, shared: Snapshots) -> None:
+        self._shared = shared
+        self._storage = shared.storage
+        self._reader = shared.journal.reader()
+        self._start = after(ZERO)
+        self._committed = ZERO
+        self._modified: set[bytes] = set()
+        # Not part of the contract, but storages that talk to a server have it.
+        self._sync = getattr(shared.storage, "sync", None)
+        self.capabilities = shared.capabilities
+
+    # Reading
+
+    @property
+    def start(self) -> bytes:
+        """What is read was committed before this tid."""
+        return self._start
+
+    def load(self, oid: bytes, version: str = "") -> Loaded:
+        """Return the record that is current in this snapshot; `POSKeyError` if there is none."""
+        found = self._storage.loadBefore(oid, self._start)
+        if found is None:
+            raise POSKeyError(oid)
+        return Loaded(found[0], found[1])
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+        found: Revision | None = self._storage.loadBefore(oid, tid)
+        return found
+
+    def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
+        data: bytes = self._storage.loadSerial(oid, serial)
+        return data
+
+    def prefetch(self, oids: Iterable[bytes]) -> None:
+        """Announce what will be loaded, where the storage can make use of that."""
+        if self.capabilities.prefetch:
+            self._storage.prefetch(oids, self._start)
+
+    def sync(self, force: bool = True) -> None:
+        """Let the storage catch up with its server, if it has one."""
+        if self._sync is not None:
+            self._sync(force)
+
+    def poll_invalidations(self) -> set[bytes] | None:
+        """Move to now; return the oids that others changed, None if it may be anything."""
+        # The order matters: see the head of this module.
+        last = max(self._storage.lastTransaction(), self._committed)
+        changed = self._reader.take(last)
+        self._start = after(last)
+        return changed
+
+    def after_completion(self) -> None:
+        """Nothing to do when a transaction has ended."""
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    # Committing
+
+    def new_oid(self) -> bytes:
+        oid: bytes = self._storage.new_oid()
+        return oid
+
+    def tpc_begin(self, transaction: HasMetaData) -> None:
+        self._storage.tpc_begin(transaction)
+        self._modified = set()
+
+    def store(
+        self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
+    ) -> None:
+        self._storage.store(oid, serial, data, version, transaction)
+        self._modified.add(oid)
+
+    def checkCurrentSerialInTransaction(
+        self, oid: bytes, serial: bytes, transaction: HasMetaData
+    ) -> None:
+        self._storage.checkCurrentSerialInTransaction(oid, serial, transaction)
+
+    def deleteObject(self, oid: bytes, serial: bytes, transaction: HasMetaData) -> None:
+        self._storage.deleteObject(oid, serial, transaction)
+        self._modified.add(oid)
+
+    def tpc_vote(self, transaction: HasMetaData) -> Iterable[bytes] | None:
+        resolved: Iterable[bytes] | None = self._storage.tpc_vote(transaction)
+        return resolved
+
+    def tpc_finish(
+        self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
+    ) -> bytes:
+        modified, self._modified = self._modified, set()
+
+        def publish(tid: bytes) -> None:
+            self._shared.publish(tid, modified, self._reader)
+            if func is not None:
+                func(tid)
+
+        tid: bytes = self._storage.tpc_finish(transaction, publish)
+        self._committed = tid
+        self._shared.changed()
+        return tid
+
+    def tpc_abort(self, transaction: HasMetaData) -> None:
+        self._modified = set()
+        self._storage.tpc_abort(transaction)
+
+    # Blobs
+
+    def storeBlob(
+        self,
+        oid: bytes,
+        serial: bytes,
+        data: bytes,
+        blobfilename: str,
+        version: str,
+        transaction: HasMetaData,
+    ) -> None:
+        self._require_blobs()
+        self._storage.storeBlob(oid, serial, data, blobfilename, version, transaction)
+        self._modified.add(oid)
+
+    def loadBlob(self, oid: bytes, serial: bytes) -> str:
+        self._require_blobs()
+        path: str = self._storage.loadBlob(oid, serial)
+        return path
+
+    def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
+        self._require_blobs()
+        return self._storage.openCommittedBlobFile(oid, serial, blob)
+
+    def temporaryDirectory(self) -> str:
+        self._require_blobs()
+        path: str = self._storage.temporaryDirectory()
+        return path
+
+    def _require_blobs(self) -> None:
+        if not self.capabilities.blobs:
+            raise Unsupported(f"{self.getName()} does not keep blobs; give it a blob directory")
+
+    # What is the same in every snapshot
+
+    def getName(self) -> str:
+        return str(self._storage.getName())
+
+    def getSize(self) -> int:
+        return int(self._storage.getSize())
+
+    def __len__(self) -> int:
+        return len(self._storage)
+
+    def sortKey(self) -> str:
+        return str(self._storage.sortKey())
+
+    def isReadOnly(self) -> bool:
+        return bool(self._storage.isReadOnly())
+
+    def lastTransaction(self) -> bytes:
+        tid: bytes = self._storage.lastTransaction()
+        return tid
+
+    def history(self, oid: bytes, size: int = 1) -> Any:
+        return self._storage.history(oid, size)

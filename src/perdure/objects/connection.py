@@ -1,0 +1,611 @@
+"""A connection: one transaction's view of a database, and the cache behind it.
+
+Persistent objects call their connection by themselves: `setstate` when a ghost
+is touched, `register` when an object changes. Everything else here is what an
+application or the `transaction` package calls. The parts do the work: the
+snapshot reads, `commit` writes, `reader` and `writer` know the records,
+`changes` remembers what is to be committed.
+
+A connection belongs to one thread at a time. It may pass from one to another,
+but a call while another thread is inside is refused.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from threading import RLock, get_ident
+from typing import IO, TYPE_CHECKING, Any
+
+import transaction as transactions
+from persistent import Persistent
+
+from perdure.errors import (
+    ConnectionStateError,
+    InvalidObjectReference,
+    POSKeyError,
+    dotted_name,
+)
+from perdure.ids import ROOT_OID, ZERO, oid_repr
+from perdure.objects import multidb, transfer
+from perdure.objects.cache import new_cache
+from perdure.objects.changes import Changes
+from perdure.objects.commit import Commit
+from perdure.objects.root import RootConvenience
+from perdure.objects.savepoint import Mark, Savepoint
+from perdure.records import RecordReader, RecordWriter, references
+
+if TYPE_CHECKING:
+    from perdure.objects.database import Database
+
+__all__ = ["Connection", "resetCaches"]
+
+logger = logging.getLogger("perdure.objects.connection")
+
+_REFERRERS_LOOKED_AT = 1000
+
+_cache_generation = 0
+
+
+def resetCaches() -> None:
+    """Have every connection start with an empty cache when it is opened next.
+
+    For when code was reloaded, so that no object keeps an old class.
+    """
+    global _cache_generation
+    _cache_generation += 1
+
+
+class Connection:
+    """One consistent view of a database; made by `DB.open`, not by hand.
+
+    `db` is the database, `cache_size` and `cache_size_bytes` are what the cache
+    aims at, `before` is the tid of the past that a historical connection shows.
+    """
+
+    def __init__(
+        self,
+        db: "Database",
+        cache_size: int = 400,
+        before: bytes | None = None,
+        cache_size_bytes: int = 0,
+    ) -> None:
+        self._db = db
+        self.before = before
+        self.opened: float | None = None  # seconds since 1970, None while closed
+        self._opened_by = 0  # the thread that did
+        self.transaction_manager: Any = None
+        self.last_gc = 0.0  # when the cache was last made to fit, in seconds since 1970
+        self.large_record_size = db.large_record_size
+        self.connections: dict[str, Connection] = {db.database_name: self}
+        self._snapshot = db.new_snapshot(before)
+        self._storage: Any = self._snapshot  # or the savepoints over it
+        self._load = self._storage.load
+        self._cache = new_cache(self, cache_size, cache_size_bytes)
+        self._cache_generation = _cache_generation
+        self._find_class = db.class_finder(self)
+        self._reader = RecordReader(self, self._cache, self._find_class)
+        self._changes = Changes()
+        self._commit = Commit(
+            self,
+            self._snapshot,
+            self._cache,
+            self._changes,
+            RecordWriter(self),
+            db.large_record_size,
+        )
+        self._in_use = RLock()
+        self._on_close: list[Callable[[], object]] = []
+        self._loads = 0
+        self._debug_info: tuple[object, ...] = ()
+        self._discarded = False
+
+    # Opening and closing
+
+    def open(self, transaction_manager: Any = None, delegate: bool = True) -> None:
+        """Take up work under `transaction_manager`, by default the thread's own.
+
+        The database calls this. With `delegate`, the other connections of the
+        multi-database are opened too.
+        """
+        with _Using(self, "open", even_if_closed=True):
+            self._open(transaction_manager, delegate)
+
+    def _open(self, transaction_manager: Any, delegate: bool) -> None:
+        if self.opened is not None:
+            raise ConnectionStateError(f"{self!r} is open already")
+        if transaction_manager is None:
+            transaction_manager = transactions.manager
+        self.transaction_manager = transaction_manager
+        if self._cache_generation != _cache_generation:
+            self._resetCache()
+        if not self._explicit():
+            self.newTransaction(None, False)
+        transaction_manager.registerSynch(self)
+        self.opened = time.time()
+        self._opened_by = get_ident()
+        self._shrink()
+        if delegate:
+            for member in list(self.connections.values()):
+                if member is not self:
+                    member.open(transaction_manager, False)
+
+    def close(self, primary: bool = True) -> None:
+        """Give the connection back to its database's pool, its cache kept warm.
+
+        Closing closes the connections of the same multi-database too. Raises
+        `ConnectionStateError` if there are changes that were neither committed
+        nor aborted.
+        """
+        with _Using(self, "close", even_if_closed=True):
+            self._close(primary)
+
+    def _close(self, primary: bool) -> None:
+        if self.opened is None:
+            return
+        if self._changes.joined:
+            raise ConnectionStateError(
+                f"{self!r} has changes that are neither committed nor aborted; "
+                "commit or abort the transaction before closing"
+            )
+        callbacks, self._on_close = self._on_close, []
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:
+                logger.exception("close callback %r of %r failed", callback, self)
+        if self._is_closed():
+            return  # a callback closed the database, and so us
+        self._shrink()
+        self.transaction_manager.unregisterSynch(self)
+        if primary:
+            for member in list(self.connections.values()):
+                if member is not self:
+                    member.close(False)
+        self._db.connection_closed(self)
+        self.opened = None
+        self.transaction_manager = None
+        self._debug_info = ()
+        if primary:
+            self._db.return_to_pool(self)
+
+    def _is_closed(self) -> bool:
+        return self.opened is None
+
+    def discard(self) -> None:
+        """Release what is held; the connection cannot be opened again. For the pool."""
+        if not self._discarded:
+            self._discarded = True
+            self._snapshot.release()
+            # Breaks the cycle of cache, objects and connection.
+            self._cache.minimize()
+            for member in list(self.connections.values()):
+                if member is not self and member.opened is None:
+                    member.connections = {member.db().database_name: member}
+                    member.discard()
+
+    def force_close(self) -> None:
+        """Close without leave of whoever uses this. For the closing database.
+
+        Changes of this thread are aborted. Those of another thread stay, but its
+        commit is refused: aborting behind its back would let it commit nothing
+        and believe that it had committed.
+        """
+        with self._in_use:  # waits for a call that is under way
+            self._force_close()
+
+    def _force_close(self) -> None:
+        if self.opened is None:
+            return
+        self._on_close.clear()
+        # First, so that aborting does not look for news in a storage that may be gone.
+        self.transaction_manager.unregisterSynch(self)
+        if self._changes.joined and self._opened_by == get_ident():
+            self.transaction_manager.abort()
+        self._db.connection_closed(self)
+        self.opened = None
+        if not self._changes.joined:
+            self.transaction_manager = None
+
+    def onCloseCallback(self, f: Callable[[], object]) -> None:
+        """Call `f` when the connection is closed next; what it raises is logged."""
+        self._on_close.append(f)
+
+    # Objects
+
+    def db(self) -> "Database":
+        """Return the database that this connection belongs to."""
+        return self._db
+
+    @property
+    def root(self) -> RootConvenience:
+        """The root of the database: `root()` is the mapping, `root.name` an item of it."""
+        return RootConvenience(self.get(ROOT_OID))
+
+    def get(self, oid: bytes) -> Any:
+        """Return the object with this oid, as a ghost if it is not in memory.
+
+        Raises `POSKeyError` if there is none.
+        """
+        with _Using(self, "get an object from"):
+            obj = self._cache.get(oid)
+            if obj is None:
+                obj = self._changes.added.get(oid)
+            if obj is not None:
+                return obj
+            try:
+                record = self._load(oid)[0]
+            except KeyError:
+                raise POSKeyError(oid) from None
+            ghost = self._reader.ghost(record)
+            # Making the ghost may have loaded it, where it refers to itself.
+            obj = self._cache.get(oid)
+            if obj is None:
+                self._cache.new_ghost(oid, ghost)
+                obj = ghost
+            return obj
+
+    def __getitem__(self, oid: bytes) -> Any:
+        return self.get(oid)
+
+    def add(self, obj: Any) -> None:
+        """Give a new object an oid and store it with the transaction, reachable or not.
+
+        Raises `TypeError` if it is not persistent, `InvalidObjectReference` if
+        it belongs to another connection.
+        """
+        with _Using(self, "add an object to"):
+            if not hasattr(type(obj), "_p_oid") or isinstance(obj, property):
+                raise TypeError(
+                    f"only persistent objects can be added, not {dotted_name(type(obj))}"
+                )
+            if obj._p_jar is None:
+                obj._p_oid = oid = self.new_oid()
+                obj._p_jar = self
+                self._join()
+                self._changes.registered.append(obj)
+                self._changes.added[oid] = obj
+            elif obj._p_jar is not self:
+                raise InvalidObjectReference(
+                    f"{multidb.describe(obj)} belongs to {obj._p_jar!r}, not to {self!r}",
+                    obj,
+                    self,
+                )
+
+    def setstate(self, obj: Any) -> None:
+        """Load the state of a ghost; persistent objects call this themselves.
+
+        Raises `POSKeyError` where there is no record, `StateLoadError` where its
+        state cannot be given to the object; the connection stays usable.
+        """
+        # The hottest path: no context manager, no call that can be avoided.
+        if not self._in_use.acquire(blocking=False):
+            self._refuse_thread("load an object of")
+        try:
+            if self.opened is None:
+                self._refuse_closed(f"load oid {oid_repr(obj._p_oid)} of")
+            oid = obj._p_oid
+            try:
+                record, serial = self._load(oid)
+            except KeyError:  # of any storage: not all raise ours
+                raise self._missing(obj) from None
+            self._reader.set_state(obj, record)
+            self._loads += 1
+            obj._p_serial = serial
+            size = len(record)
+            if not isinstance(obj, type):
+                obj._p_estimated_size = size
+            self._cache.update_object_size_estimation(oid, size)
+        finally:
+            self._in_use.release()
+
+    def register(self, obj: Any) -> None:
+        """Take note that an object changed; persistent objects call this themselves."""
+        with _Using(self, "change an object of"):
+            if obj._p_jar is not self:
+                raise InvalidObjectReference(
+                    f"{multidb.describe(obj)} belongs to {obj._p_jar!r}, not to {self!r}",
+                    obj,
+                    self,
+                )
+            self._join()
+            self._changes.registered.append(obj)
+
+    def readCurrent(self, ob: Any) -> None:
+        """Have the commit fail unless `ob`, as it was read here, is still current then."""
+        with _Using(self, "rely on an object of"):
+            if ob._p_jar is not self or ob._p_oid is None:
+                return
+            ob._p_activate()
+            if ob._p_serial != ZERO:
+                self._join()
+                self._changes.read_current[ob._p_oid] = ob._p_serial
+
+    def oldstate(self, obj: Any, tid: bytes) -> Any:
+        """Return the state of an object as the transaction `tid` wrote it."""
+        with _Using(self, "read from"):
+            return self._reader.state(self._snapshot.loadSerial(obj._p_oid, tid))
+
+    def prefetch(self, *args: Any) -> None:
+        """Announce objects that will be loaded: oids, objects, or iterables of them."""
+        self._snapshot.prefetch(_oids(args))
+
+    def exchange(self, old: Any, new: Any) -> None:
+        """Put `new` in the place of `old`: same oid, same connection."""
+        oid = old._p_oid
+        new._p_oid = oid
+        new._p_jar = self
+        new._p_serial = old._p_serial
+        del self._cache[oid]
+        self._cache[oid] = new
+        self._join()
+        self._changes.registered.append(new)
+        new._p_changed = True
+
+    # What transactions see
+
+    def newTransaction(self, transaction: Any, sync: bool = True) -> None:
+        """Move to now: forget what others have changed. A transaction began."""
+        self._changes.read_current.clear()
+        self._snapshot.sync(sync)
+        changed = self._snapshot.poll_invalidations()
+        if changed is None:
+            self._cache.invalidate([oid for oid, _obj in self._cache.items()])
+        elif changed:
+            self._cache.invalidate(list(changed))
+
+    def beforeCompletion(self, transaction: Any) -> None:
+        """Nothing is to be done before a transaction ends."""
+
+    def afterCompletion(self, transaction: Any) -> None:
+        """Move to now: no transaction is under way."""
+        if not self._explicit():
+            self.newTransaction(transaction, False)
+        else:
+            self._snapshot.after_completion()
+
+    def sync(self) -> None:
+        """Abort the transaction and see what others have committed."""
+        self.transaction_manager.abort()
+        if self._explicit():
+            self.transaction_manager.begin()
+        else:
+            self.newTransaction(None)
+
+    def sortKey(self) -> str:
+        return f"{self._snapshot.sortKey()}:{id(self)}"
+
+    def abort(self, transaction: Any) -> None:
+        """Forget the changes; objects show what is committed."""
+        with _Using(self, "abort", even_if_closed=True):
+            self._commit.abort()
+
+    def tpc_begin(self, transaction: Any) -> None:
+        with _Using(self, "commit"):
+            self._commit.begin(transaction)
+
+    def commit(self, transaction: Any) -> None:
+        with _Using(self, "commit"):
+            self._commit.commit()
+
+    def tpc_vote(self, transaction: Any) -> None:
+        with _Using(self, "commit"):
+            self._commit.vote()
+
+    def tpc_finish(self, transaction: Any) -> None:
+        # Even if closed meanwhile: the vote has promised that it will be done.
+        with _Using(self, "commit", even_if_closed=True):
+            self._commit.finish()
+        self._db.changed()
+
+    def tpc_abort(self, transaction: Any) -> None:
+        with _Using(self, "abort", even_if_closed=True):
+            self._commit.abort()
+
+    def savepoint(self) -> Savepoint:
+        """Return where the transaction is now; what changed is moved out of memory's way."""
+        with _Using(self, "make a savepoint of"):
+            mark = self._commit.save()
+            self.cacheGC()
+            return Savepoint(self, mark)
+
+    def rollback_savepoint(self, mark: Mark) -> None:
+        """Go back to a savepoint; `Savepoint.rollback` calls this."""
+        with _Using(self, "roll back"):
+            self._commit.rollback(mark)
+
+    def read_from(self, storage: Any) -> None:
+        """Load from `storage`: the snapshot, or savepoints over it. For the commit."""
+        self._storage = storage
+        self._load = storage.load
+
+    def _join(self) -> None:
+        if not self._changes.joined:
+            self.transaction_manager.get().join(self)
+            self._changes.joined = True
+
+    def _explicit(self) -> bool:
+        return bool(getattr(self.transaction_manager, "explicit", False))
+
+    # Several databases
+
+    def get_connection(self, database_name: str) -> "Connection":
+        """Return the connection to another database of this multi-database.
+
+        Raises `ConnectionStateError` if there is none of that name.
+        """
+        return multidb.connection_to(self, database_name)
+
+    def foreign_reference(self, obj: Any) -> tuple[str, bytes]:
+        """Return (database name, oid) to refer to another connection's object; the writer asks."""
+        return multidb.foreign_reference(self, obj)
+
+    def is_added_implicitly(self, oid: bytes) -> bool:
+        """Return whether this transaction stored the object only because it was reachable."""
+        if self._changes.created.get(oid, False):
+            return True
+        savepoints = self._commit.savepoints
+        return savepoints is not None and savepoints.created().get(oid, False)
+
+    # Export and import
+
+    def exportFile(
+        self, oid: bytes, f: str | IO[bytes] | None = None, bufsize: int = 65536
+    ) -> IO[bytes]:
+        """Write an object and all that it refers to, in ZODB's export format.
+
+        `f` is a path, an open file, or None for a temporary one. Returns the
+        file, positioned behind what was written (a temporary one at its start).
+        """
+        with _Using(self, "export from"):
+            return transfer.export(self._load, oid, f)
+
+    def importFile(
+        self,
+        f: str | IO[bytes],
+        clue: object = "",
+        customImporters: dict[bytes, Callable[..., Any]] | None = None,
+    ) -> Any:
+        """Add the objects of an export under new oids; return the one that was exported.
+
+        They are committed with the transaction, and go with it. `clue` is only
+        handed to custom importers, which are called for other formats by their
+        first 4 bytes. Raises `ExportError` where the file is not an export or
+        is cut short.
+        """
+        with _Using(self, "import into"):
+            return transfer.import_into(self, f, clue, customImporters)
+
+    def adopt(self, oid: bytes, record: bytes) -> None:
+        """Store a record that was made elsewhere under a new oid; an import does this."""
+        self._join()
+        savepoints = self._commit.open_savepoints()
+        savepoints.store(oid, ZERO, record)
+        savepoints.note_created({oid: False})
+
+    def new_oid(self) -> bytes:
+        """Return an oid that was never used."""
+        oid: bytes = self._snapshot.new_oid()
+        return oid
+
+    # The cache, and what can be said about it
+
+    def cacheMinimize(self) -> None:
+        """Make ghosts of all objects that have not changed, here and in connected databases."""
+        for member in list(self.connections.values()):
+            member._cache.minimize()
+
+    def cacheGC(self) -> None:
+        """Shrink the cache to its size, here and in connected databases."""
+        for member in list(self.connections.values()):
+            member._shrink()
+
+    def set_cache_size(self, size: int | None = None, size_bytes: int | None = None) -> None:
+        """Aim at another number of objects, or of bytes, from now on."""
+        if size is not None:
+            self._cache.cache_size = size
+        if size_bytes is not None:
+            self._cache.cache_size_bytes = size_bytes
+
+    def isReadOnly(self) -> bool:
+        """Return whether a commit of changes would be refused."""
+        return bool(self._snapshot.isReadOnly())
+
+    def getTransferCounts(self, clear: bool = False) -> tuple[int, int]:
+        """Return how many objects were loaded and stored; with `clear`, count from 0 again."""
+        counts = self._loads, self._commit.stores
+        if clear:
+            self._loads = self._commit.stores = 0
+        return counts
+
+    def getDebugInfo(self) -> tuple[object, ...]:
+        return self._debug_info
+
+    def setDebugInfo(self, *args: object) -> None:
+        """Add to what `DB.connectionDebugInfo` shows for this connection, until it is closed."""
+        self._debug_info += args
+
+    def __repr__(self) -> str:
+        state = "closed " if self.opened is None else ""
+        past = "" if self.before is None else f" before 0x{self.before.hex()}"
+        return f"<{state}connection to {self._db.database_name!r}{past} at {id(self):#x}>"
+
+    def _shrink(self) -> None:
+        self._cache.incrgc()
+        self.last_gc = time.time()
+
+    def _resetCache(self) -> None:
+        """Start with an empty cache; objects in use become strangers."""
+        self._cache_generation = _cache_generation
+        old = self._cache
+        self._cache = new_cache(self, old.cache_size, old.cache_size_bytes)
+        self._reader = RecordReader(self, self._cache, self._find_class)
+        self._commit.cache = self._cache
+
+    # Refusals
+
+    def _refuse_closed(self, what: str) -> None:
+        raise ConnectionStateError(
+            f"cannot {what} {self!r}: it is closed; open another one with db.open()"
+        )
+
+    def _refuse_thread(self, what: str) -> None:
+        raise ConnectionStateError(
+            f"cannot {what} {self!r}: another thread is using it; open a connection for each thread"
+        )
+
+    def _missing(self, obj: Any) -> POSKeyError:
+        """Return the error for a ghost without a record; it says who refers to it."""
+        oid = obj._p_oid
+        referrer = self._find_referrer(oid)
+        return POSKeyError(
+            oid,
+            class_name=dotted_name(obj if isinstance(obj, type) else type(obj)),
+            referrer_oid=None if referrer is None else referrer._p_oid,
+            referrer_class=None if referrer is None else dotted_name(type(referrer)),
+        )
+
+    def _find_referrer(self, oid: bytes) -> Any:
+        # Whoever led here was loaded lately: look there first, and not for ever.
+        for _oid, candidate in self._cache.lru_items()[: -_REFERRERS_LOOKED_AT - 1 : -1]:
+            if candidate._p_oid == oid or candidate._p_changed is None:
+                continue
+            try:
+                record: bytes = self._load(candidate._p_oid)[0]
+            except KeyError:
+                continue  # new, or gone as well
+            if oid in references(record):
+                return candidate
+        return None
+
+
+class _Using:
+    """Holds a connection for one call; refuses a closed one and a second thread."""
+
+    __slots__ = ("_connection", "_even_if_closed", "_what")
+
+    def __init__(self, connection: Connection, what: str, even_if_closed: bool = False) -> None:
+        self._connection = connection
+        self._what = what
+        self._even_if_closed = even_if_closed
+
+    def __enter__(self) -> None:
+        connection = self._connection
+        if not connection._in_use.acquire(blocking=False):
+            connection._refuse_thread(self._what)
+        if connection.opened is None and not self._even_if_closed:
+            connection._in_use.release()
+            connection._refuse_closed(self._what)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._connection._in_use.release()
+
+
+def _oids(args: Iterable[Any]) -> Iterable[bytes]:
+    for arg in args:
+        if isinstance(arg, bytes):
+            yield arg
+        elif isinstance(arg, Persistent):
+            if arg._p_oid is not None:
+                yield arg._p_oid
+        else:
+            yield from _oids(arg)
