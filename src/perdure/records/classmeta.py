@@ -56,7 +56,7 @@ def class_metadata(record: bytes) -> ClassMetadata:
     names = class_at_head(record)
     if names is not None:
         return ClassMetadata(".".join(names))
-    metadata = load_inert(record, parse_reference, pickles=1)[0]
+    (metadata,), _ = load_inert(record, parse_reference, pickles=1)
     if isinstance(metadata, tuple) and len(metadata) == 2:
         return ClassMetadata(class_name_of(metadata[0]), metadata[1])
     return ClassMetadata(class_name_of(metadata))

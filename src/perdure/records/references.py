@@ -113,8 +113,7 @@ def references(record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
         unpickler.load()
     except Exception:
         # Damaged, or something that only the careful way can read.
-        stored.clear()
-        load_inert(record, stored.append)
+        stored = load_inert(record, _as_stored)[1]
     if oids is None:
         oids = []
     for reference in stored:
@@ -125,17 +124,13 @@ def references(record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
     return oids
 
 
+def _as_stored(stored: Any) -> Any:
+    return stored
+
+
 def all_references(record: bytes) -> list[Reference]:
     """Return every reference in a record, in order, with repetitions.
 
     Raises `StateLoadError` if the record is damaged.
     """
-    found: list[Reference] = []
-
-    def note(stored: Any) -> Reference:
-        reference = parse_reference(stored)
-        found.append(reference)
-        return reference
-
-    load_inert(record, note)
-    return found
+    return load_inert(record, parse_reference)[1]
