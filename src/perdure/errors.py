@@ -29,7 +29,9 @@ __all__ = [
     "CorruptDataError",
     "DanglingReferenceError",
     "ExportError",
+    "FileAccessError",
     "FileLockedError",
+    "FileMissingError",
     "FileStorageError",
     "FileStorageFormatError",
     "FileStorageQuotaError",
@@ -376,6 +378,41 @@ class CorruptDataError(FileStorageError, StorageSystemError):
             f"{self.path}, byte {self.position}{where}: found {self.found}, "
             f"expected {self.expected}; run `perdure check {self.path}`"
         )
+
+
+class FileMissingError(FileStorageError, FileNotFoundError):
+    """A data file that should be read is not there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = fspath(path)
+
+    def __str__(self) -> str:
+        return f"{self.path}: there is no such file; without read_only=True it would be created"
+
+
+class FileAccessError(FileStorageError, StorageSystemError, OSError):
+    """The operating system refused something: no permission, a full disk, a broken one.
+
+    `path` is the file, `action` what was to be done with it, `cause` the
+    `OSError` that says why (its `errno` is also this error's). `consequence`
+    says what that means for the storage.
+    """
+
+    def __init__(self, path: Path, action: str, cause: OSError, consequence: str) -> None:
+        super().__init__(cause.errno, cause.strerror)
+        self.args = (path, action, cause, consequence)
+        self.path = fspath(path)
+        self.action = action
+        self.cause = cause
+        self.consequence = consequence
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args
+
+    def __str__(self) -> str:
+        why = self.cause.strerror or str(self.cause)
+        return f"{self.path}: cannot {self.action}: {why}; {self.consequence}"
 
 
 class FileStorageQuotaError(FileStorageError, StorageSystemError):

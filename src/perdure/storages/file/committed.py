@@ -1,0 +1,64 @@
+"""The committed records of a file as a transaction's plan sees them: the newest of all.
+
+Unlike readers it also sees those that are in the file and not durable yet:
+whoever commits next comes after them. A place is a position in the file.
+"""
+
+from collections.abc import Iterator
+
+from perdure.errors import CorruptDataError, POSKeyError, UndoError
+from perdure.ids import tid_repr
+from perdure.storages.changes import Undone
+from perdure.storages.file.groups import CommitQueue
+from perdure.storages.file.iterate import backward
+from perdure.storages.file.reader import View
+from perdure.storages.file.scan import Scanner, Unsound
+
+__all__ = ["CommittedRecords"]
+
+
+class CommittedRecords:
+    """The records in `view`, and before them those in `queue`."""
+
+    def __init__(self, view: View, queue: CommitQueue) -> None:
+        self._view = view
+        self._queue = queue
+
+    def current(self, oid: bytes) -> int | None:
+        # In this order: what leaves the queue is in the index by then.
+        return self._queue.position(oid) or self._view.index.get(oid) or None
+
+    def tid_at(self, oid: bytes, place: int) -> bytes:
+        return self._view.header(oid, place).tid
+
+    def origin(self, oid: bytes, place: int) -> int | None:
+        return self._view.origin(oid, place) or None
+
+    def data_at(self, oid: bytes, place: int) -> bytes:
+        return self._view.data_at(oid, place)
+
+    def written_by(self, oid: bytes, tid: bytes) -> int | None:
+        return self._view.find(oid, self.current(oid) or 0, tid) or None
+
+    def load_serial(self, oid: bytes, serial: bytes) -> bytes:
+        """Return the record that `serial` wrote; `POSKeyError` if there is none."""
+        place = self.written_by(oid, serial)
+        if place is None:
+            raise POSKeyError(oid)
+        return self._view.data_at(oid, place)
+
+    def records_of(self, tid: bytes) -> Iterator[Undone[int]]:
+        found = Scanner(self._view.file, self._view.end).examine(self._undoable(tid))
+        if isinstance(found, Unsound):
+            path = self._view.file.path
+            raise CorruptDataError(path, found.position, found.found, found.expected)
+        for oid, position in found.records.items():
+            yield Undone(oid, position, self._view.header(oid, position).previous or None)
+
+    def _undoable(self, tid: bytes) -> int:
+        for position, header in backward(self._view):
+            if header.status == b"p" or header.tid < tid:
+                break
+            if header.tid == tid and header.status == b" ":
+                return position
+        raise UndoError(f"transaction {tid_repr(tid)} is not here, or was packed")

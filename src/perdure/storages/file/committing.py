@@ -1,0 +1,241 @@
+"""Committing to a data file: what transactions plan, the bytes they append, when they count.
+
+Between `begin` and `vote` a transaction is only a plan. The vote takes the
+commit lock, makes sure of the plan, and appends the transaction with the status
+"unfinished"; a crash, or `abort`, leaves nothing of it. Finishing overwrites
+the status and gives the lock back; the sync is shared, see `groups`.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from perdure.errors import (
+    FileAccessError,
+    FileStorageError,
+    FileStorageQuotaError,
+    StorageClosedError,
+)
+from perdure.interfaces import HasMetaData
+from perdure.storages.changes import Changes, Resolve
+from perdure.storages.file.committed import CommittedRecords
+from perdure.storages.file.encoding import NOTHING_ENCODED, Encoded, Metadata, encode
+from perdure.storages.file.fileops import FileOperations, write_all
+from perdure.storages.file.format import STATUS_OFFSET, check_metadata
+from perdure.storages.file.groups import CommitQueue, Written
+from perdure.storages.file.reader import View
+from perdure.storages.gate import Gate, Phase
+
+__all__ = ["Committer"]
+
+log = logging.getLogger("perdure.storages.file")
+
+
+_UNKNOWN: Final = (
+    "what the disk holds is not known any more, so the storage refuses everything; open it again"
+)
+_STATUSES: Final = (" ", "p", "u")
+_NOTHING_KEPT: Final = "nothing of the transaction was kept"
+
+
+@dataclass(slots=True)
+class _Draft:
+    """One transaction: as it began, and from the vote on as it stands in the file."""
+
+    metadata: Metadata
+    status: bytes  # once it is finished
+    tid: bytes  # b"" until the vote, unless it was asked for
+    changes: Changes[int]
+    encoded: Encoded = NOTHING_ENCODED
+
+
+class Committer:
+    """Appends transactions to the file of a view, and publishes them in it.
+
+    `failed` is called, with the error to be raised from then on, if it can no
+    longer be known what the file holds. Then, and after `close`, everything but
+    aborting is refused.
+    """
+
+    def __init__(
+        self,
+        operations: FileOperations,
+        view: View,
+        quota: int | None,
+        resolve: Resolve,
+        failed: Callable[[], object],
+    ) -> None:
+        self._operations = operations
+        self._quota = quota
+        self._resolve = resolve
+        self._failed = failed
+        self._gate: Gate[_Draft] = Gate(view.last_tid)
+        self._commits = 0  # and packs: whatever makes the plans of others stale
+        self._file_lock = threading.Lock()  # for moments; the gate's is held through a commit
+        self._refusal: Callable[[], Exception] | None = None
+        self._use(view)
+
+    @property
+    def failure(self) -> Exception | None:
+        """The error that says why everything is refused, None while it is not."""
+        return None if self._refusal is None else self._refusal()
+
+    @property
+    def transaction(self) -> Any:
+        """The transaction that is being committed, or None."""
+        return self._gate.transaction
+
+    def begin(self, transaction: HasMetaData, tid: bytes | None, status: str) -> None:
+        """Let a transaction in; `FileStorageError` if its metadata are too long."""
+        user, description = transaction.user, transaction.description
+        extension = transaction.extension_bytes
+        if status not in _STATUSES:
+            raise FileStorageError(f"found status {status!r}, expected one of {_STATUSES}")
+        check_metadata(user, description, extension, self._view.file.path)
+        if tid is not None:
+            self._gate.check_tid(tid)
+        metadata = Metadata(user, description, extension)
+        basis = self._commits  # before the records: a plan may be taken for older, not for newer
+        changes = Changes(self._records, self._resolve, basis)
+        self._gate.begin(transaction, _Draft(metadata, status.encode(), tid or b"", changes))
+
+    def changes(self, transaction: HasMetaData) -> Changes[int]:
+        """Return what a transaction has planned so far, to add to it."""
+        return self._gate.changes(transaction).changes
+
+    def load_serial(self, oid: bytes, serial: bytes) -> bytes:
+        """Return a committed record, visible or not; `POSKeyError` if there is none."""
+        return self._records.load_serial(oid, serial)
+
+    def vote(self, transaction: HasMetaData) -> list[bytes]:
+        """Append the transaction, unfinished; return the oids whose conflicts were resolved.
+
+        Raises `FileAccessError` if the file cannot take it; then nothing of it is there.
+        """
+        with self._gate.voting(transaction) as draft:
+            draft.changes.plan_again(self._commits, self._records)
+            draft.tid = self._gate.next_tid(draft.tid)
+            encoded = draft.encoded = encode(
+                draft.tid,
+                draft.metadata,
+                draft.changes.planned,
+                self._end,
+                self._queue.durable,
+            )
+            self._check_quota(encoded.end)
+            if not encoded.sealed:
+                # What stands before a transaction without a trailer counts as complete.
+                self._queue.make_durable(self._end)
+            with self._writing():
+                self._append(encoded)
+        return draft.changes.resolved
+
+    def finish(self, transaction: HasMetaData, func: Callable[[bytes], object] | None) -> bytes:
+        """Make the transaction count; return its tid when it is durable and visible.
+
+        `func` is called with the tid when it is durable and not yet visible.
+        """
+        with self._gate.finishing(transaction) as draft, self._writing():
+            encoded, queue = draft.encoded, self._queue
+            try:
+                self._write([draft.status], encoded.position + STATUS_OFFSET)
+            except OSError as error:
+                raise self._fail(error) from error
+            self._end = encoded.end
+            written = Written(draft.tid, encoded.positions, encoded.end)
+            queue.append(written)
+            self._commits += 1
+        queue.complete(written, func)
+        return draft.tid
+
+    def abort(self, transaction: HasMetaData) -> None:
+        """Forget a transaction, if it is known here, and cut off what it wrote."""
+        with self._gate.aborting(transaction) as known:
+            if known is not None and known[1] is Phase.VOTED:
+                with self._file_lock:
+                    self._cut_off()
+
+    def close(self, refusal: Callable[[], Exception]) -> None:
+        """Refuse everything from now on, and return when what is under way is visible."""
+        self._gate.shut(refusal)
+        with self._file_lock:
+            self._cut_off()  # of a transaction that voted
+            self._refusal = self._refusal or refusal
+        self._queue.wait_until_empty()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[Callable[[View], None]]:
+        """Keep everybody from committing; the body gets a function to call with a new view."""
+        with self._gate.exclusive():
+            self._queue.wait_until_empty()
+
+            def swap(view: View) -> None:
+                self._use(view)
+                self._commits += 1
+
+            yield swap
+
+    def _use(self, view: View) -> None:
+        self._view = view
+        self._end = view.end  # where the next transaction goes
+        self._queue: CommitQueue = CommitQueue(view.end, self._sync, self._publish, self._fail)
+        self._records = CommittedRecords(view, self._queue)
+
+    def _check_quota(self, end: int) -> None:
+        if self._quota is not None and end > self._quota:
+            raise FileStorageQuotaError(
+                f"{self._view.file.path}: found a transaction that ends at byte {end}, "
+                f"expected at most {self._quota}, the quota; nothing was written"
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._file_lock:
+            if self._refusal is not None:
+                raise self._refusal()
+            yield
+
+    def _append(self, encoded: Encoded) -> None:
+        try:
+            at = encoded.position
+            for pieces in encoded.pieces:
+                at = self._write(pieces, at)
+        except BaseException as error:
+            self._cut_off()
+            if isinstance(error, OSError):
+                path = self._view.file.path
+                raise FileAccessError(path, "write a transaction", error, _NOTHING_KEPT) from error
+            raise
+
+    def _write(self, pieces: Sequence[bytes], position: int) -> int:
+        return write_all(self._operations, self._view.file.descriptor, pieces, position)
+
+    def _cut_off(self) -> None:
+        """Remove what stands behind the last transaction that counts."""
+        if self._refusal is not None:
+            return
+        try:
+            self._operations.truncate(self._view.file.descriptor, self._end)
+        except OSError as error:
+            # What is left there could pass for a part of what is written over it.
+            self._fail(error)
+
+    def _sync(self) -> None:
+        self._operations.sync(self._view.file.descriptor)
+
+    def _publish(self, written: Written) -> None:
+        self._view.publish(written.tid, written.positions, written.end)
+
+    def _fail(self, cause: OSError) -> Exception:
+        """Refuse everything from now on; return the error to be raised now."""
+        path = self._view.file.path
+        if self._refusal is None:
+            log.critical("%s: %s; %s", path, cause, _UNKNOWN)
+            self._refusal = partial(StorageClosedError, f"{path}: {cause}; {_UNKNOWN}")
+            self._gate.shut(self._refusal)
+            self._failed()
+        return FileAccessError(path, "write to it", cause, _UNKNOWN)

@@ -1,0 +1,70 @@
+"""An open data file: its descriptor, and positional reads.
+
+Any number of threads read at once, without a lock. The descriptor is closed
+when the last user lets go of the object, so that a reader who is still busy
+after the storage was closed, or packed, reads from the file that it began with.
+"""
+
+import os
+from pathlib import Path
+
+from perdure.errors import CorruptDataError
+from perdure.storages.file.format import (
+    RECORD_HEADER,
+    TRANSACTION_HEADER,
+    RecordHeader,
+    TransactionHeader,
+    unpack_record_header,
+    unpack_transaction_header,
+)
+
+__all__ = ["DataFile"]
+
+
+class DataFile:
+    """The file at `path`, open as `descriptor`, which it owns."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+    def size(self) -> int:
+        """Return the size of the file in bytes, as it is now."""
+        return os.fstat(self.descriptor).st_size
+
+    def read(self, position: int, size: int) -> bytes:
+        """Return `size` bytes from `position` on, fewer where the file ends."""
+        data = os.pread(self.descriptor, size, position)
+        if len(data) == size or not data:
+            return data
+        return data + self.read(position + len(data), size - len(data))
+
+    def read_exactly(self, position: int, size: int, oid: bytes | None = None) -> bytes:
+        """Return `size` bytes; `CorruptDataError`, naming `oid`, if the file ends before."""
+        # Asked of the file first: a damaged size must not make us allocate it.
+        if size > 1 << 20 and position + size > self.size():
+            data = b""
+            left = self.size() - position
+        else:
+            data = self.read(position, size)
+            left = len(data)
+        if len(data) < size:
+            found = f"{left} bytes before the end of the file"
+            raise CorruptDataError(self.path, position, found, f"{size} bytes", oid)
+        return data
+
+    def record_header(self, position: int, oid: bytes | None = None) -> RecordHeader:
+        """Return the header of the record at `position`.
+
+        Raises `CorruptDataError` if it is not one, or not one of `oid`.
+        """
+        data = self.read(position, RECORD_HEADER.size)
+        return unpack_record_header(data, self.path, position, oid)
+
+    def transaction_header(self, position: int) -> TransactionHeader:
+        """Return the header of the transaction at `position`; `CorruptDataError` if cut short."""
+        data = self.read(position, TRANSACTION_HEADER.size)
+        return unpack_transaction_header(data, self.path, position)

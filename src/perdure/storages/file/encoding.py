@@ -1,0 +1,118 @@
+"""One transaction as the bytes that are appended to a file."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Final, NamedTuple
+
+from perdure.storages.changes import Planned
+from perdure.storages.file.format import (
+    NUMBER,
+    RECORD_HEADER,
+    TRANSACTION_HEADER,
+    TransactionHeader,
+    extension_field_size,
+    pack_extension,
+    pack_transaction_head,
+    seal,
+)
+
+__all__ = ["NOTHING_ENCODED", "UNFINISHED", "Encoded", "Metadata", "encode"]
+
+UNFINISHED: Final = b"c"
+"""The status of a transaction until it is finished."""
+
+_CHUNK_SIZE: Final = 4 << 20
+"""Records are joined to pieces of at least this many bytes before they are written."""
+
+
+class Metadata(NamedTuple):
+    """What a transaction says about itself."""
+
+    user: bytes
+    description: bytes
+    extension: bytes
+
+
+class Encoded(NamedTuple):
+    """A transaction that will stand at `position`, the next one at `end`.
+
+    `positions` tells where each of its records will be. `pieces` are its bytes
+    in order, in portions for one write each; they can be
+    taken once. `sealed` says whether it has a trailer.
+    """
+
+    position: int
+    end: int
+    positions: dict[bytes, int]
+    pieces: Iterable[Sequence[bytes]]
+    sealed: bool
+
+
+NOTHING_ENCODED: Final = Encoded(0, 0, {}, (), True)
+"""What stands for a transaction until it is encoded."""
+
+
+def encode(
+    tid: bytes,
+    metadata: Metadata,
+    planned: dict[bytes, Planned[int]],
+    position: int,
+    durable: int,
+    status: bytes = UNFINISHED,
+) -> Encoded:
+    """Return the transaction `tid`, to be written at `position`.
+
+    `durable` is the position up to which the file has been synced.
+    """
+    user, note, extension = metadata
+    extension_size = extension_field_size(extension)
+    first = position + TRANSACTION_HEADER.size + len(user) + len(note) + extension_size
+    parts, positions, end = _records(tid, planned, position, first)
+    length = end - position
+    header = TransactionHeader(tid, length, status, len(user), len(note), extension_size)
+    head = pack_transaction_head(header, user, note)
+    parts.append(NUMBER.pack(length))
+    end += NUMBER.size
+    sealed = extension_size > len(extension)
+    # Read twice, for the checksum and for the file: only what is small is kept joined.
+    small = [b"".join(parts)] if end - first <= _CHUNK_SIZE else None
+    if sealed:
+        head += pack_extension(extension, position, length, durable)
+        head += seal(head, small or _joined(parts))
+    else:
+        head += extension
+    pieces = [(head, *small)] if small else chain([(head,)], zip(_joined(parts)))
+    return Encoded(position, end, positions, pieces, sealed)
+
+
+def _records(
+    tid: bytes, planned: dict[bytes, Planned[int]], position: int, at: int
+) -> tuple[list[bytes], dict[bytes, int], int]:
+    """Return the records in parts, where each of them stands, and where they end."""
+    parts: list[bytes] = []
+    positions: dict[bytes, int] = {}
+    pack, add = RECORD_HEADER.pack, parts.append
+    header_size = RECORD_HEADER.size
+    for oid, (data, back, previous) in planned.items():
+        positions[oid] = at
+        if data is None:
+            add(pack(oid, tid, previous or 0, position, 0, 0))
+            add(NUMBER.pack(back or 0))
+            at += header_size + NUMBER.size
+        else:
+            size = len(data)
+            add(pack(oid, tid, previous or 0, position, 0, size))
+            add(data)
+            at += header_size + size
+    return parts, positions, at
+
+
+def _joined(parts: list[bytes]) -> Iterator[bytes]:
+    """Yield the parts in order, joined to pieces that are worth a write."""
+    start = size = 0
+    for number, part in enumerate(parts, 1):
+        size += len(part)
+        if size >= _CHUNK_SIZE:
+            yield b"".join(parts[start:number])
+            start, size = number, 0
+    yield b"".join(parts[start:])

@@ -1,0 +1,102 @@
+"""The index of a data file, saved beside it, so that opening need not scan the file.
+
+The format is ZODB's own: pickles one after the other.
+
+    index := position (prefix entries)* None trailer?
+
+`position` is the end of the part of the data file that is indexed; `prefix` are
+6 bytes of oids, `entries` the entries of that page, 2 bytes of oid and then 6
+bytes of position for each: all the first, then all the second. Readers stop at
+None, so what follows is free: Perdure puts a trailer there.
+
+    trailer := magic:8 last_tid:8 crc:4
+
+`last_tid` is that of the transaction that ends at `position`; `crc` is the
+CRC-32C of everything before it in the index file.
+
+Nothing here opens a file.
+"""
+
+import pickle
+from collections.abc import Iterator
+from io import BytesIO
+from struct import Struct
+from typing import Any, Final, NamedTuple
+
+from BTrees.fsBTree import fsBucket
+from google_crc32c import value as crc_of
+
+from perdure.storages.file.index import PositionIndex
+
+__all__ = ["SavedIndex", "pack_index", "unpack_index"]
+
+_PROTOCOL: Final = 3
+_MAGIC: Final = b"\xf7PdIndex"
+_TRAILER: Final = Struct(">8s8s")
+_CRC: Final = Struct(">I")
+
+
+class SavedIndex(NamedTuple):
+    """An index (`positions`), complete up to `position` of the data file.
+
+    `last_tid` is that of the transaction before, None where the file does not say:
+    ZODB does not write it.
+    """
+
+    positions: PositionIndex
+    position: int
+    last_tid: bytes | None
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Loads numbers, bytes and containers; an index has no business with classes."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"found the class {module}.{name}, expected plain values")
+
+
+def pack_index(index: PositionIndex, position: int, last_tid: bytes) -> bytes:
+    """Return the bytes of an index file."""
+    pieces = [pickle.dumps(position, _PROTOCOL)]
+    for prefix in sorted(index.pages):
+        pieces.append(pickle.dumps((prefix, index.pages[prefix].toString()), _PROTOCOL))
+    pieces.append(pickle.dumps(None, _PROTOCOL))
+    pieces.append(_TRAILER.pack(_MAGIC, last_tid))
+    data = b"".join(pieces)
+    return data + _CRC.pack(crc_of(data))
+
+
+def unpack_index(data: bytes) -> SavedIndex:
+    """Return the index that an index file holds.
+
+    Raises `ValueError` saying what is wrong with it.
+    """
+    stream = BytesIO(data)
+    load = _PlainUnpickler(stream, encoding="bytes").load
+    try:
+        position = load()
+        if not isinstance(position, int):
+            raise ValueError("it has the format of long ago")
+        index = PositionIndex()
+        index.pages.update(_pages(load))
+    except (pickle.UnpicklingError, EOFError, TypeError, AttributeError) as error:
+        raise ValueError(f"it cannot be read: {error}") from None
+    return SavedIndex(index, position, _last_tid(data, stream.tell()))
+
+
+def _pages(load: Any) -> Iterator[tuple[bytes, Any]]:
+    while (page := load()) is not None:
+        prefix, entries = page
+        yield prefix, fsBucket().fromString(entries)
+
+
+def _last_tid(data: bytes, end: int) -> bytes | None:
+    """Return the tid in the trailer at `end`, None if there is none."""
+    if len(data) == end:
+        return None
+    if len(data) != end + _TRAILER.size + _CRC.size or not data.startswith(_MAGIC, end):
+        raise ValueError("what follows its last page is not a trailer")
+    _, last_tid = _TRAILER.unpack_from(data, end)
+    if _CRC.unpack_from(data, end + _TRAILER.size) != (crc_of(data[: -_CRC.size]),):
+        raise ValueError("its checksum is wrong")
+    return bytes(last_tid)

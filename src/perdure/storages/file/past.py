@@ -1,0 +1,43 @@
+"""What a data file tells about its past: revisions of an object, transactions to undo."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from perdure.clock import time_of
+from perdure.errors import POSKeyError
+from perdure.interfaces import load_extension
+from perdure.storages import undolog
+from perdure.storages.file.iterate import backward, metadata
+from perdure.storages.file.reader import View
+
+__all__ = ["revisions", "undoable"]
+
+
+def undoable(view: View) -> Iterator[dict[str, Any]]:
+    """Yield descriptions of the transactions that can be undone, newest first."""
+    for position, header in backward(view):
+        if header.status == b"p":
+            return  # and so are all before
+        if header.status == b" ":
+            user, note, extension = metadata(view.file, position, header)
+            yield undolog.describe(header.tid, user, note, load_extension(extension), header.length)
+
+
+def revisions(view: View, oid: bytes) -> Iterator[dict[str, Any]]:
+    """Yield descriptions of an object's revisions, newest first; `POSKeyError` if unknown."""
+    position = view.index.get(oid)
+    if not position:
+        raise POSKeyError(oid)
+    while position:
+        record = view.header(oid, position)
+        transaction = view.file.transaction_header(record.transaction)
+        user, note, extension = metadata(view.file, record.transaction, transaction)
+        yield {
+            **load_extension(extension),
+            "time": time_of(record.tid),
+            "user_name": user,
+            "description": note,
+            "tid": record.tid,
+            "size": record.data_size,
+        }
+        position = record.previous

@@ -1,0 +1,162 @@
+"""Reading records of a data file by oid: positional reads, no locks.
+
+A view is one data file with the index to it. Packing makes another view; who
+holds the old one reads on in the old file.
+"""
+
+from collections.abc import Mapping
+from os import pread
+from typing import Final
+
+from perdure.errors import CorruptDataError, POSKeyError
+from perdure.ids import after
+from perdure.interfaces import Loaded, Revision
+from perdure.storages.file.datafile import DataFile
+from perdure.storages.file.format import (
+    NUMBER,
+    RECORD_HEADER,
+    RecordHeader,
+    unpack_record_header,
+)
+from perdure.storages.file.index import PositionIndex
+
+__all__ = ["View"]
+
+_READ_AHEAD: Final = 1024
+"""Bytes read at the place of a record: most records whole, in one call."""
+
+_HEADER_SIZE: Final = RECORD_HEADER.size
+_unpack_header = RECORD_HEADER.unpack_from
+
+
+class View:
+    """The visible records of `file`: those before `end`, the current ones found by `index`.
+
+    `last_tid` is the newest transaction's.
+    """
+
+    __slots__ = ("end", "file", "index", "last_tid")
+
+    def __init__(self, file: DataFile, index: PositionIndex, end: int, last_tid: bytes) -> None:
+        self.file = file
+        self.index = index
+        self.end = end
+        self.last_tid = last_tid
+
+    def publish(self, tid: bytes, positions: Mapping[bytes, int], end: int) -> None:
+        """Make a transaction visible that ends at `end` of the file."""
+        # Records first: whoever sees the new tid must already find its records.
+        self.index.update(positions)
+        self.end = end
+        self.last_tid = tid
+
+    def load(self, oid: bytes) -> Loaded:
+        """Return the current record; `POSKeyError` if there is none."""
+        position = self._position(oid)
+        header, data = self._record(oid, position)
+        return Loaded(data, header.tid)
+
+    def load_before(self, oid: bytes, tid: bytes) -> Revision | None:
+        """Return what was current just before `tid`, None if the object is younger.
+
+        Raises `POSKeyError` where the object is not known, or was gone then, and
+        `CorruptDataError` where the file contradicts itself.
+        """
+        position = self._position(oid)
+        next_tid = None
+        descriptor = self.file.descriptor
+        while True:
+            ahead = pread(descriptor, _READ_AHEAD, position)
+            if len(ahead) < _HEADER_SIZE:
+                self._header_of(oid, position, ahead)
+            found_oid, found_tid, previous, _, version_size, size = _unpack_header(ahead)
+            if found_oid != oid or version_size or previous >= position:
+                self._header_of(oid, position, ahead)
+            if found_tid < tid:
+                break
+            if not previous:
+                return None
+            next_tid = found_tid
+            position = previous
+        end = _HEADER_SIZE + size
+        if size and end <= len(ahead):
+            return Revision(ahead[_HEADER_SIZE:end], found_tid, next_tid)
+        return Revision(self.data_at(oid, position), found_tid, next_tid)
+
+    def load_serial(self, oid: bytes, serial: bytes) -> bytes:
+        """Return the record that the transaction `serial` wrote; `POSKeyError` if none."""
+        position = self.find(oid, self._position(oid), serial)
+        if not position:
+            raise POSKeyError(oid)
+        return self.data_at(oid, position)
+
+    def next_existing(self, oid: bytes) -> bytes | None:
+        """Return the lowest oid from `oid` on of an object that is not gone, None at the end."""
+        found = self.index.next(oid)
+        while found is not None and not self.origin(found, self.index.get(found)):
+            found = self.index.next(after(found))
+        return found
+
+    def find(self, oid: bytes, newest: int, tid: bytes) -> int:
+        """Return where `tid` wrote `oid`, looking back from `newest`; 0 if it did not."""
+        position = newest
+        while position:
+            header = self.header(oid, position)
+            if header.tid == tid:
+                return position
+            if header.tid < tid:
+                return 0
+            position = header.previous
+        return 0
+
+    def header(self, oid: bytes, position: int) -> RecordHeader:
+        """Return the header of a record; `CorruptDataError` if `oid` has none there."""
+        return self._header_of(oid, position, self.file.read(position, _HEADER_SIZE))
+
+    def origin(self, oid: bytes, position: int) -> int:
+        """Return the position of the record that has the data, 0 if the object is gone."""
+        while True:
+            header = self.header(oid, position)
+            if header.data_size:
+                return position
+            back = self._back(oid, position)
+            if not back:
+                return 0
+            position = back
+
+    def data_at(self, oid: bytes, position: int) -> bytes:
+        """Return what the record at `position` stands for; `POSKeyError` if the object is gone."""
+        return self._record(oid, position)[1]
+
+    def _position(self, oid: bytes) -> int:
+        position = self.index.get(oid)
+        if not position:
+            raise POSKeyError(oid)
+        return position
+
+    def _record(self, oid: bytes, position: int) -> tuple[RecordHeader, bytes]:
+        header = self.header(oid, position)
+        size, start = header.data_size, position
+        while not size:
+            start = self._back(oid, start)
+            if not start:
+                raise POSKeyError(oid)
+            size = self.header(oid, start).data_size
+        return header, self.file.read_exactly(start + _HEADER_SIZE, size, oid)
+
+    def _header_of(self, oid: bytes, position: int, data: bytes) -> RecordHeader:
+        header = unpack_record_header(data, self.file.path, position, oid)
+        if header.previous >= position:
+            found = f"a previous record at {header.previous}"
+            raise CorruptDataError(self.file.path, position, found, "one before it", oid)
+        return header
+
+    def _back(self, oid: bytes, position: int) -> int:
+        at = position + _HEADER_SIZE
+        back: int
+        (back,) = NUMBER.unpack(self.file.read_exactly(at, NUMBER.size, oid))
+        if back >= position:
+            raise CorruptDataError(
+                self.file.path, at, f"data at {back}", f"data before {position}", oid
+            )
+        return back

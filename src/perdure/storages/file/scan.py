@@ -1,0 +1,149 @@
+"""Reading a data file transaction by transaction, checking each on the way.
+
+Checked are a transaction's lengths, that its records fill it and point to it,
+and its checksum where it has one that is bound to its place. What to do about a
+transaction that is not sound is not decided here.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from google_crc32c import extend as extend_crc
+
+from perdure.storages.file.datafile import DataFile
+from perdure.storages.file.format import (
+    CRC,
+    NUMBER,
+    RECORD_HEADER,
+    STATUS_OFFSET,
+    TRANSACTION_HEADER,
+    Trailer,
+    TransactionHeader,
+    split_extension,
+)
+from perdure.storages.file.window import Window
+
+__all__ = ["Scanner", "Transaction", "Unsound"]
+
+_COMPLETE: Final = (b" ", b"p", b"u")
+_PIECE_SIZE: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Unsound:
+    """What is wrong at `position` with a transaction.
+
+    `end` is where the next one begins; None where the lengths are wrong, and
+    nobody knows.
+    """
+
+    position: int
+    found: str
+    expected: str
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transaction whose structure is sound, with the positions of its records.
+
+    `trailer` is None where there is none that is bound to this place.
+    """
+
+    position: int
+    header: TransactionHeader
+    records: dict[bytes, int]
+    trailer: Trailer | None
+
+    @property
+    def end(self) -> int:
+        """Where the next transaction begins."""
+        return self.position + self.header.length + NUMBER.size
+
+
+class Scanner:
+    """Examines transactions of the first `limit` bytes of `file`."""
+
+    def __init__(self, file: DataFile, limit: int) -> None:
+        self._window = Window(file, limit)
+
+    def header(self, position: int) -> TransactionHeader | Unsound:
+        """Return the header of the transaction at `position`, or what is wrong with it."""
+        head = self._window.read(position, TRANSACTION_HEADER.size)
+        if len(head) < TRANSACTION_HEADER.size:
+            return Unsound(position, f"{len(head)} bytes", "a transaction header")
+        header = TransactionHeader._make(TRANSACTION_HEADER.unpack(head))
+        end = position + header.length + NUMBER.size
+        if header.status not in _COMPLETE:
+            found = "an unfinished one" if header.status == b"c" else f"status {header.status!r}"
+            return Unsound(position, found, "a complete transaction")
+        if header.length < header.size:
+            found = f"a transaction of {header.length} bytes"
+            return Unsound(position, found, f"at least {header.size}, which its header takes")
+        if end > self._window.limit:
+            found = f"a transaction up to {end}"
+            return Unsound(position, found, f"one that ends before {self._window.limit}")
+        return header
+
+    def examine(self, position: int) -> Transaction | Unsound:
+        """Return the transaction at `position`, or what is wrong with it."""
+        found = self.structure(position)
+        if isinstance(found, Unsound) or found.trailer is None:
+            return found
+        if self._crc(position, found.header) != found.trailer.crc:
+            wrong = "bytes that do not match their checksum"
+            return Unsound(position, wrong, f"crc {found.trailer.crc:#010x}", found.end)
+        return found
+
+    def structure(self, position: int) -> Transaction | Unsound:
+        """Return the transaction at `position` with its checksum unchecked, or what is wrong."""
+        header = self.header(position)
+        if isinstance(header, Unsound):
+            return header
+        end = position + header.length
+        self._window.cover(position, header.length + NUMBER.size)
+        repeated = int.from_bytes(self._window.read(end, NUMBER.size), "big")
+        if repeated != header.length:
+            found = f"length {repeated} at its end"
+            return Unsound(position, found, f"{header.length} as in its header")
+        records = self._records(position, position + header.size, end)
+        if isinstance(records, Unsound):
+            return records
+        return Transaction(position, header, records, self._trailer(position, header))
+
+    def _records(self, position: int, at: int, end: int) -> dict[bytes, int] | Unsound:
+        """Return where the records from `at` to `end` are, of the transaction at `position`."""
+        records: dict[bytes, int] = {}
+        unpack, header_size, back_size = RECORD_HEADER.unpack_from, RECORD_HEADER.size, NUMBER.size
+        data, start = self._window.data, self._window.start
+        while at + header_size <= end:
+            if at + header_size > start + len(data):
+                self._window.cover(at, header_size)
+                data, start = self._window.data, self._window.start
+            oid, _, _, transaction, version_size, data_size = unpack(data, at - start)
+            if transaction != position or version_size:
+                found = f"a record of the transaction at {transaction}"
+                return Unsound(at, found, f"one of the transaction at {position}")
+            records[oid] = at
+            at += header_size + (data_size or back_size)
+        if at != end:
+            return Unsound(position, f"records up to {at}", f"up to {end}, where it ends")
+        return records
+
+    def _trailer(self, position: int, header: TransactionHeader) -> Trailer | None:
+        size = header.extension_size
+        _, trailer = split_extension(self._window.read(position + header.size - size, size))
+        if trailer is None or (trailer.position, trailer.length) != (position, header.length):
+            return None
+        return trailer
+
+    def _crc(self, position: int, header: TransactionHeader) -> int:
+        """Return the checksum that the transaction should have."""
+        head = self._window.read(position, header.size)
+        crc = extend_crc(extend_crc(0, head[:STATUS_OFFSET]), head[STATUS_OFFSET + 1 : -CRC.size])
+        at, end = position + header.size, position + header.length + NUMBER.size
+        while at < end:
+            piece = self._window.read(at, min(end - at, _PIECE_SIZE))
+            crc = extend_crc(crc, piece)
+            at += len(piece)
+        return int(crc)

@@ -1,0 +1,424 @@
+"""FileStorage: a database in one file, the format that of ZODB's `Data.fs`.
+
+This is the face; what it does is done by its parts.
+
+    openfile, loading, tail   from a file to the view of it
+    reader                    the view: records by oid, read without locks
+    committing                two-phase commit, with groups sharing syncs
+    iterate, past             transactions in order, the past of an object
+    pack                      a smaller file with what is still needed
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from perdure.clock import tid_at
+from perdure.errors import (
+    POSKeyError,
+    ReadOnlyError,
+    StorageClosedError,
+    Unsupported,
+)
+from perdure.ids import MAX_TID, ZERO, after, oid_repr
+from perdure.interfaces import (
+    ExternalGCStorage,
+    HasMetaData,
+    IterableStorage,
+    Loaded,
+    ReadVerifyingStorage,
+    RecordIterableStorage,
+    References,
+    RestoreableStorage,
+    Revision,
+    StorageWrapper,
+    UndoableStorage,
+    declares,
+)
+from perdure.storages import undolog
+from perdure.storages.file.committing import Committer
+from perdure.storages.file.datafile import DataFile
+from perdure.storages.file.fileops import FileOperations
+from perdure.storages.file.index import PositionIndex
+from perdure.storages.file.iterate import backward, forward
+from perdure.storages.file.loading import index_path, load_view, save_index
+from perdure.storages.file.lock import FileLock
+from perdure.storages.file.openfile import access, open_data_file
+from perdure.storages.file.pack import pack_file, put_in_place
+from perdure.storages.file.past import revisions, undoable
+from perdure.storages.file.reader import View
+from perdure.storages.file.tail import set_aside
+from perdure.storages.iterated import IteratedTransaction
+from perdure.storages.oids import OidSource
+from perdure.storages.resolving import Resolver
+
+__all__ = ["FileStorage"]
+
+log = logging.getLogger("perdure.storages.file")
+
+Packer = Callable[["FileStorage", References, bytes, bool], Any]
+
+
+@declares(
+    UndoableStorage,
+    IterableStorage,
+    RestoreableStorage,
+    RecordIterableStorage,
+    ReadVerifyingStorage,
+    ExternalGCStorage,
+)
+class FileStorage:
+    """The database in the file `file_name`, which is created where there is none.
+
+    `create` begins a new one in its place. With `read_only` no lock is taken,
+    and `stop` shows the database as it was before that tid. `quota` limits the
+    size of the file in bytes. `pack_gc` and `pack_keep_old` are what `pack` does
+    about garbage, and about the file as it was before.
+
+    Raises `FileLockedError`, `FileMissingError`, `FileAccessError`,
+    `FileStorageFormatError` for what is not a data file, and `CorruptDataError`
+    for a data file that is damaged in its midst.
+    """
+
+    def __init__(
+        self,
+        file_name: str | os.PathLike[str],
+        create: bool = False,
+        read_only: bool = False,
+        stop: bytes | None = None,
+        quota: int | None = None,
+        pack_gc: bool = True,
+        pack_keep_old: bool = True,
+        packer: Packer | None = None,
+        blob_dir: str | None = None,
+        *,
+        operations: FileOperations | None = None,
+    ) -> None:
+        if read_only and create:
+            raise ValueError("cannot create a file that is opened read-only")
+        if stop is not None and not read_only:
+            raise ValueError("only a file that is opened read-only can be shown as of the past")
+        self.__name__ = os.fspath(file_name)
+        self.pack_keep_old = pack_keep_old
+        if blob_dir is not None:
+            raise Unsupported("blobs are not kept beside a data file yet")
+        self.blob_dir = blob_dir
+        self._path = Path(os.path.abspath(file_name))
+        self._pack_gc = pack_gc
+        self._packer = packer
+        self._operations = operations or FileOperations()
+        self._resolver = Resolver(self._load_committed)
+        self._committer: Committer | None = None
+        self._lock = None if read_only else self._acquire_lock()
+        try:
+            self._view: View | None = self._open(read_only, create, stop)
+        except BaseException:
+            self._release_lock()
+            raise
+        self._oids = OidSource(self._view.index.highest() or ZERO)
+        if not read_only:
+            self._committer = Committer(
+                self._operations, self._view, quota, self._resolve, self._lose_view
+            )
+
+    def _open(self, read_only: bool, create: bool, stop: bytes | None) -> View:
+        operations, path = self._operations, self._path
+        file = open_data_file(operations, path, read_only, create)
+        if create:
+            with suppress(FileNotFoundError):
+                operations.unlink(index_path(path))
+        with access(path, "read it", "it was not opened"):
+            loading = load_view(file, stop)
+            view, torn = loading.view, loading.torn
+            if torn is not None:
+                text = "%s, byte %d: found %s, expected %s; the file ends before this transaction"
+                log.warning(text, path, torn.position, torn.found, torn.expected)
+            if not read_only:
+                if torn is not None:
+                    aside = set_aside(operations, file, file.size(), view.end)
+                    log.warning("%s: what stood behind its end is now in %s", path, aside)
+                # Readers are about to see what a killed process may not have synced.
+                operations.sync(file.descriptor)
+        return view
+
+    def _acquire_lock(self) -> FileLock:
+        with access(self._path, "lock it", "nothing was changed"):
+            return FileLock(self._path)
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    # What it is
+
+    def close(self) -> None:
+        committer, view = self._committer, self._view
+        if view is not None and committer is not None:
+            committer.close(self._closed)
+            view, self._view = self._view, None
+            if view is not None:  # else it failed meanwhile, and what the file holds is unknown
+                self._save_index(view)
+        self._view = None
+        self._release_lock()
+
+    def cleanup(self) -> None:
+        """Remove every file of this storage."""
+        for suffix in ("", ".old", ".lock", ".index", ".index.tmp", ".pack"):
+            with suppress(FileNotFoundError):
+                self._operations.unlink(self._path.with_name(self._path.name + suffix))
+
+    def getName(self) -> str:
+        return self.__name__
+
+    def sortKey(self) -> str:
+        return str(self._path)
+
+    def getSize(self) -> int:
+        return self._opened().end
+
+    def __len__(self) -> int:
+        return len(self._opened().index)
+
+    def isReadOnly(self) -> bool:
+        return self._lock is None
+
+    def supportsUndo(self) -> bool:
+        return True
+
+    def registerDB(self, wrapper: StorageWrapper) -> None:
+        self._resolver.wrapper = wrapper
+
+    def _opened(self) -> View:
+        if self._view is None:
+            raise self._closed()
+        return self._view
+
+    def _closed(self) -> Exception:
+        if self._committer is not None and self._committer.failure is not None:
+            return self._committer.failure
+        return StorageClosedError(f"{self._path} is closed")
+
+    def _lose_view(self) -> None:
+        self._view = None
+
+    # Reading
+
+    def lastTransaction(self) -> bytes:
+        return self._opened().last_tid
+
+    def load(self, oid: bytes, version: str = "") -> Loaded:
+        """Return the current record; `POSKeyError` if there is none."""
+        return self._opened().load(oid)
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+        view = self._view
+        if view is None:
+            raise self._closed()
+        return view.load_before(oid, tid)
+
+    def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
+        return self._opened().load_serial(oid, serial)
+
+    def getTid(self, oid: bytes) -> bytes:
+        """Return the tid of the current record; `POSKeyError` if there is none."""
+        return self._opened().load(oid).tid
+
+    def lastTid(self, oid: bytes) -> bytes | None:
+        """Return the tid of the current record, None if there is none."""
+        try:
+            return self.getTid(oid)
+        except POSKeyError:
+            return None
+
+    def record_iternext(
+        self,
+        next: bytes | None = None,  # noqa: A002  the contract's name
+    ) -> tuple[bytes, bytes, bytes, bytes | None]:
+        view = self._opened()
+        oid = view.next_existing(ZERO if next is None else next)
+        if oid is None:
+            raise ValueError(f"no object has oid {oid_repr(next)} or a higher one")
+        data, tid = view.load(oid)
+        return oid, tid, data, view.next_existing(after(oid))
+
+    # Looking back
+
+    def history(
+        self,
+        oid: bytes,
+        size: int = 1,
+        filter: undolog.Filter | None = None,  # noqa: A002  the contract's name
+    ) -> list[dict[str, Any]]:
+        """Return up to `size` revisions, newest first, of those that `filter` takes."""
+        return undolog.choose(revisions(self._opened(), oid), 0, size, filter)
+
+    def undoLog(
+        self,
+        first: int = 0,
+        last: int = -20,
+        filter: undolog.Filter | None = None,  # noqa: A002  the contract's name
+    ) -> list[dict[str, Any]]:
+        return undolog.choose(undoable(self._opened()), first, last, filter)
+
+    def undoInfo(
+        self, first: int = 0, last: int = -20, specification: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        return self.undoLog(first, last, undolog.having(specification))
+
+    def iterator(
+        self, start: bytes | None = None, stop: bytes | None = None
+    ) -> Iterator[IteratedTransaction]:
+        return forward(self._opened(), start, stop)
+
+    def lastInvalidations(self, count: int) -> list[tuple[bytes, list[bytes]]]:
+        """Return (tid, oids) of the last `count` transactions, oldest first."""
+        view = self._opened()
+        recent = list(islice(backward(view), max(count, 0)))
+        start = recent[-1][1].tid if recent else MAX_TID
+        return [(t.tid, [record.oid for record in t]) for t in forward(view, start, None)]
+
+    # Two-phase commit
+
+    def _writable(self) -> Committer:
+        if self._committer is None:
+            if self._view is None:
+                raise self._closed()
+            raise ReadOnlyError(f"{self._path} was opened read-only")
+        return self._committer
+
+    def new_oid(self) -> bytes:
+        self._writable()
+        return self._oids.next()
+
+    def tpc_transaction(self) -> Any:
+        """Return the transaction that is being committed, or None."""
+        return None if self._committer is None else self._committer.transaction
+
+    def tpc_begin(
+        self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "
+    ) -> None:
+        self._writable().begin(transaction, tid, status)
+
+    def store(
+        self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
+    ) -> None:
+        self._writable().changes(transaction).store(oid, serial, data)
+        self._oids.seen(oid)
+
+    def restore(
+        self,
+        oid: bytes,
+        serial: bytes,
+        data: bytes | None,
+        version: str,
+        prev_txn: bytes | None,
+        transaction: HasMetaData,
+    ) -> None:
+        self._writable().changes(transaction).restore(oid, data, prev_txn)
+        self._oids.seen(oid)
+
+    def deleteObject(self, oid: bytes, serial: bytes, transaction: HasMetaData) -> None:
+        self._writable().changes(transaction).delete(oid, serial)
+
+    def checkCurrentSerialInTransaction(
+        self, oid: bytes, serial: bytes, transaction: HasMetaData
+    ) -> None:
+        self._writable().changes(transaction).check(oid, serial)
+
+    def undo(
+        self, transaction_id: bytes, transaction: HasMetaData
+    ) -> tuple[bytes | None, list[bytes]]:
+        changes = self._writable().changes(transaction)
+        return None, changes.undo(undolog.undone_tid(transaction_id))
+
+    def tpc_vote(self, transaction: HasMetaData) -> list[bytes]:
+        return self._writable().vote(transaction)
+
+    def tpc_finish(
+        self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
+    ) -> bytes:
+        return self._writable().finish(transaction, func)
+
+    def tpc_abort(self, transaction: HasMetaData) -> None:
+        if self._committer is not None:
+            self._committer.abort(transaction)
+
+    def tryToResolveConflict(
+        self,
+        oid: bytes,
+        committedSerial: bytes,
+        oldSerial: bytes,
+        newpickle: bytes,
+        committedData: bytes = b"",
+    ) -> bytes:
+        """Return a record that merges two changes; `ConflictError` where there is none."""
+        return self._resolver.resolve(oid, committedSerial, oldSerial, newpickle, committedData)
+
+    def _resolve(
+        self, oid: bytes, committed: bytes, read: bytes, data: bytes, committed_data: bytes
+    ) -> bytes:
+        # Looked up each time: servers replace it on the instance.
+        return self.tryToResolveConflict(oid, committed, read, data, committed_data)
+
+    def _load_committed(self, oid: bytes, serial: bytes) -> bytes:
+        return self._writable().load_serial(oid, serial)
+
+    # The file as a whole
+
+    def pack(self, t: float, referencesf: References, gc: bool | None = None) -> None:
+        """Drop what nobody needs to see `t` (seconds since 1970) or later.
+
+        With `gc`, by default `pack_gc`, also the objects that were garbage then.
+        """
+        committer = self._writable()
+        collect = self._pack_gc if gc is None else gc
+        stop = tid_at(t)
+        with (
+            committer.exclusive() as swap,
+            access(self._path, "pack it", "it is as it was, unless the log says otherwise"),
+        ):
+            if self._packer is not None:
+                view = self._packed_by(self._packer, referencesf, stop, collect)
+            else:
+                references = referencesf if collect else None
+                view = pack_file(
+                    self._operations, self._opened(), stop, references, self.pack_keep_old
+                )
+            if view is not None:
+                self._view = view
+                swap(view)
+                self._save_index(view)
+
+    def _packed_by(
+        self, packer: Packer, references: References, stop: bytes, collect: bool
+    ) -> View | None:
+        """Let another packer write `NAME.pack`, and put that in place."""
+        result = packer(self, references, stop, collect)
+        if result is None:
+            return None
+        end, positions = result
+        packed = self._path.with_name(self._path.name + ".pack")
+        file = DataFile(self._path, self._operations.open(packed, os.O_RDWR))
+        index = PositionIndex()
+        index.update(dict(positions.items()))
+        put_in_place(self._operations, packed, self._path, self.pack_keep_old)
+        return View(file, index, end, self._opened().last_tid)
+
+    def copyTransactionsFrom(self, other: IterableStorage) -> None:
+        """Write the transactions of another storage here, with their tids."""
+        for transaction in other.iterator():
+            self.tpc_begin(transaction, transaction.tid, transaction.status)
+            for record in transaction:
+                self.restore(record.oid, record.tid, record.data, "", record.data_txn, transaction)
+            self.tpc_vote(transaction)
+            self.tpc_finish(transaction)
+
+    def _save_index(self, view: View) -> None:
+        try:
+            save_index(self._operations, view)
+        except OSError as error:
+            log.warning("%s: its index could not be saved: %s", self._path, error)

@@ -1,0 +1,50 @@
+"""Reading much of a file in order: small reads out of one large one."""
+
+from typing import Final
+
+from perdure.storages.file.datafile import DataFile
+
+__all__ = ["Window"]
+
+_SIZE: Final = 1 << 20
+
+
+class Window:
+    """The first `limit` bytes of `file`, of which about a megabyte is in memory.
+
+    `data` are the bytes from `start` on. Not for several threads at once.
+    """
+
+    __slots__ = ("_file", "data", "limit", "start")
+
+    def __init__(self, file: DataFile, limit: int) -> None:
+        self._file = file
+        self.limit = limit
+        self.data = b""
+        self.start = 0
+
+    def read(self, position: int, size: int) -> bytes:
+        """Return `size` bytes from `position` on, fewer at the limit."""
+        if size > _SIZE:
+            return self._file.read(position, min(size, max(self.limit - position, 0)))
+        self.cover(position, size)
+        offset = position - self.start
+        return self.data[offset : offset + size]
+
+    def cover(self, position: int, size: int) -> None:
+        """Make sure that `size` bytes from `position` on are in memory, if a window takes them."""
+        if self.start <= position and position + size <= self.start + len(self.data):
+            return
+        left = max(self.limit - position, 0)
+        if position == self.start and len(self.data) == min(left, _SIZE):
+            return  # there is no more
+        self.data = self._file.read(position, min(left, _SIZE))
+        self.start = position
+
+    def cover_up_to(self, position: int, size: int) -> None:
+        """Like `cover`, for who reads backwards: the window ends with these bytes."""
+        if self.start <= position and position + size <= self.start + len(self.data):
+            return
+        end = min(position + size, self.limit)
+        self.start = max(end - _SIZE, 0)
+        self.data = self._file.read(self.start, end - self.start)
