@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from perdure.errors import ConflictError
 from perdure.interfaces import StorageWrapper
+from perdure.records.conflict import resolve_conflict
 
 __all__ = ["Resolver"]
 
@@ -22,5 +22,23 @@ class Resolver:
     def resolve(
         self, oid: bytes, committed: bytes, read: bytes, data: bytes, committed_data: bytes = b""
     ) -> bytes:
-        """Return the merged record; `ConflictError` where there is no merging."""
-        raise ConflictError(oid=oid, serials=(committed, read), data=data)
+        """Return the merged record; `ConflictError` where there is none.
+
+        `data` was made from revision `read`; b"" for `committed_data` means that
+        it is to be loaded.
+        """
+        wrapper = self.wrapper
+        if wrapper is None:
+            return resolve_conflict(
+                self._load_serial, oid, committed, read, data, committed_data or None
+            )
+        return resolve_conflict(
+            self._load_serial,
+            oid,
+            committed,
+            read,
+            data,
+            committed_data or None,
+            untransform=wrapper.untransform_record_data,
+            transform=wrapper.transform_record_data,
+        )
