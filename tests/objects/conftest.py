@@ -7,13 +7,13 @@ import transaction
 
 from perdure.objects import Connection, Database
 
-# F
+from perdure.storages.file.storage import FileStorage
 from perdure.storages.memory import MappingStorage
 
 MakeDatabase = Callable[..., Database]
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "file"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """An empty storage; its database closes it."""
     if request.param == "memory":
