@@ -42,9 +42,9 @@ class Pickles:
 
     __slots__ = ("_data", "position")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, position: int = 0) -> None:
         self._data = data
-        self.position = 0
+        self.position = position
 
     def peek(self, size: int) -> bytes:
         return self._data[self.position :] if self.position else self._data
@@ -66,12 +66,22 @@ class _Unpickler(pickle.Unpickler):
 
 
 def unpickler_of(
-    source: Pickles, find_global: FindGlobal, persistent_load: PersistentLoad
+    source: Pickles,
+    find_global: FindGlobal,
+    persistent_load: PersistentLoad,
+    memo: Any = None,
 ) -> _Unpickler:
-    """Return an unpickler for one record; each `load` reads the next pickle of it."""
+    """Return an unpickler for one record; each `load` reads the next pickle of it.
+
+    `memo` is the `memo` of another unpickler, one that has read what stands in
+    front of `source`; it is copied.
+    """
     unpickler = _Unpickler(source, encoding="bytes")
     unpickler.find_class = find_global
     unpickler.persistent_load = persistent_load
+    if memo is not None:
+        # Never a dictionary: CPython 3.11 loses its contents, and crashes on an empty one.
+        unpickler.memo = memo
     return unpickler
 
 

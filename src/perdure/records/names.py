@@ -46,8 +46,16 @@ _LOCAL: Final[dict[Name, Name]] = {
 }
 
 
+# Nearly every class is in none of these, which is all that needs to be known of it.
+_TRANSLATED: Final = frozenset(
+    [module for module, _ in _LOCAL] + [module for module, _ in NAME_MAPPING] + [*IMPORT_MAPPING]
+)
+
+
 def local_name(module: str, name: str) -> Name:
     """Return the module and name to import for what a record calls `module` and `name`."""
+    if module not in _TRANSLATED:
+        return module, name
     found = _LOCAL.get((module, name))
     if found is not None:
         return found

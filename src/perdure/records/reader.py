@@ -48,6 +48,8 @@ class RecordReader:
         self._find_global = find_global
         # One object for all unpicklers: making a bound method costs too.
         self._load_reference = self._persistent_load
+        # By class: how its records begin, and the memo of an unpickler behind that.
+        self._heads: dict[type, tuple[bytes, Any]] = {}
 
     # Reading
 
@@ -100,19 +102,33 @@ class RecordReader:
             raise StateLoadError(obj._p_oid, _name_of(obj), reason) from error
 
     def _state_for(self, obj: Any, record: bytes) -> Any:
-        source = Pickles(record)
-        unpickler = self._unpickler(source)
         try:
-            metadata = unpickler.load()
-            if isinstance(obj, PersistentBroken):
-                self._keep_head(obj, metadata, record[: source.position], unpickler)
-            return unpickler.load()
+            head = self._heads.get(type(obj))
+            if head is not None and record.startswith(head[0]):
+                source = Pickles(record, len(head[0]))
+                return unpickler_of(source, self._find_global, self._load_reference, head[1]).load()
+            return self._whole_state_for(obj, record)
         except (POSError, TransientError):
             raise
         except Exception as error:
             oid = None if obj is None else obj._p_oid
             name = _class_name_in(record) if obj is None else _name_of(obj)
             raise StateLoadError(oid, name, _reason(error)) from error
+
+    def _whole_state_for(self, obj: Any, record: bytes) -> Any:
+        """Return the state, reading the class metadata too."""
+        source = Pickles(record)
+        unpickler = self._unpickler(source)
+        metadata = unpickler.load()
+        head = record[: source.position]
+        if isinstance(obj, PersistentBroken):
+            self._keep_head(obj, metadata, head, unpickler)
+        elif metadata is type(obj) and class_at_head(head) is not None:
+            # The next record of this class need not be read from its beginning.
+            before_state = self._unpickler(Pickles(head))
+            before_state.load()
+            self._heads[metadata] = head, before_state.memo
+        return unpickler.load()
 
     def _unpickler(self, source: Pickles) -> Any:
         return unpickler_of(source, self._find_global, self._load_reference)
