@@ -152,19 +152,22 @@ class Gate(Generic[Changes]):
     def next_tid(self, wanted: bytes = b"") -> bytes:
         """Return the tid of the transaction that holds the commit lock: `wanted`, or one for now.
 
-        Raises `StorageTransactionError` if `wanted` is not later than all before it.
+        Raises `StorageTransactionError` if `wanted` is not later than all that finished.
         """
         if wanted:
             self.check_tid(wanted)
-        self._last_tid = wanted or next_tid(self._last_tid)
-        return self._last_tid
+        return wanted or next_tid(self._last_tid)
+
+    def passed(self, tid: bytes) -> None:
+        """Take note of the tid of a transaction that finished: the next ones are later."""
+        self._last_tid = tid
 
     def check_tid(self, wanted: bytes) -> None:
         """Raise `StorageTransactionError` unless `wanted` is later than every tid so far."""
         if len(wanted) != 8 or wanted <= self._last_tid:
             raise StorageTransactionError(
                 f"found tid {tid_repr(wanted)}, expected one later than "
-                f"{tid_repr(self._last_tid)}, the newest here; tids must grow"
+                f"{tid_repr(self._last_tid)}, the newest here: tids must grow"
             )
 
     def shut(self, refusal: Callable[[], Exception]) -> None:

@@ -312,6 +312,7 @@ class MappingStorage:
                     tid, draft.status, draft.user, draft.description, draft.extension, records
                 )
             )
+            self._gate.passed(tid)
             self._last_tid = tid
             self._commits += 1
         return tid

@@ -80,7 +80,7 @@ class Committer:
         self._use(view)
 
     @property
-    def failure(self) -> Exception | None:
+    def refusal(self) -> Exception | None:
         """The error that says why everything is refused, None while it is not."""
         return None if self._refusal is None else self._refusal()
 
@@ -148,6 +148,7 @@ class Committer:
             self._end = encoded.end
             written = Written(draft.tid, encoded.positions, encoded.end)
             queue.append(written)
+            self._gate.passed(draft.tid)
             self._commits += 1
         queue.complete(written, func)
         return draft.tid
@@ -159,11 +160,12 @@ class Committer:
                 with self._file_lock:
                     self._cut_off()
 
-    def close(self, refusal: Callable[[], Exception]) -> None:
+    def close(self) -> None:
         """Refuse everything from now on, and return when what is under way is visible."""
-        self._gate.shut(refusal)
+        refusal = partial(StorageClosedError, f"{self._view.file.path} is closed")
+        self._gate.shut(self._refusal or refusal)
         with self._file_lock:
-            self._cut_off()  # of a transaction that voted
+            self._cut_off()  # what voted and will not finish
             self._refusal = self._refusal or refusal
         self._queue.wait_until_empty()
 

@@ -158,7 +158,7 @@ class FileStorage:
     def close(self) -> None:
         committer, view = self._committer, self._view
         if view is not None and committer is not None:
-            committer.close(self._closed)
+            committer.close()
             view, self._view = self._view, None
             if view is not None:  # else it failed meanwhile, and what the file holds is unknown
                 self._save_index(view)
@@ -198,9 +198,8 @@ class FileStorage:
         return self._view
 
     def _closed(self) -> Exception:
-        if self._committer is not None and self._committer.failure is not None:
-            return self._committer.failure
-        return StorageClosedError(f"{self._path} is closed")
+        refusal = None if self._committer is None else self._committer.refusal
+        return refusal or StorageClosedError(f"{self._path} is closed")
 
     def _lose_view(self) -> None:
         self._view = None
@@ -284,9 +283,9 @@ class FileStorage:
     # Two-phase commit
 
     def _writable(self) -> Committer:
+        if self._view is None:
+            raise self._closed()
         if self._committer is None:
-            if self._view is None:
-                raise self._closed()
             raise ReadOnlyError(f"{self._path} was opened read-only")
         return self._committer
 
