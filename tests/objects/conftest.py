@@ -6,8 +6,7 @@ import pytest
 import transaction
 
 from perdure.objects import Connection, Database
-
-from perdure.storages.file.storage import FileStorage
+from perdure.storages.file import FileStorage
 from perdure.storages.memory import MappingStorage
 
 MakeDatabase = Callable[..., Database]

@@ -343,7 +343,7 @@ def test_an_unresolvable_conflict_says_why(one: Connection, two: Connection) -> 
 
 
 def test_trees_resolve_inserts_of_different_keys(one: Connection, two: Connection) -> None:
-    one.root.tree = OOBTree(a=1)
+    one.root.tree = OOBTree({"a": 1})
     commit(one)
     two.sync()
     two.root.tree["b"] = 2
@@ -650,6 +650,7 @@ def test_an_object_of_another_connection_is_refused_with_the_way_to_it(
 ) -> None:
     one.root.node = Node(name="a")
     commit(one)
+    two.sync()
     two.root.outer = Node(inner=Node(things={"x": [one.root.node]}))
     with pytest.raises(InvalidObjectReference) as caught:
         commit(two)
