@@ -5,12 +5,15 @@ from typing import Any
 from persistent import Persistent
 
 __all__ = [
+    "Counter",
     "Node",
     "Point",
+    "Proxy",
     "RaisesInSetstate",
     "Shelf",
     "Slotted",
     "TakesArguments",
+    "TakesKeywords",
 ]
 
 
@@ -40,6 +43,30 @@ class TakesArguments(Persistent):
 
     def __getnewargs__(self) -> tuple[str]:
         return (self.key,)
+
+
+class TakesKeywords(Persistent):
+    """ZODB pays no attention to `__getnewargs_ex__` of a persistent object."""
+
+    def __new__(cls, *, key: str = "none given") -> "TakesKeywords":
+        made = Persistent.__new__(cls)
+        made.__dict__["key"] = key
+        return made
+
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, str]]:
+        return (), {"key": self.key}
+
+
+class Counter(Persistent):
+    """Counts what several transactions add; references in it stay those of the new state."""
+
+    def __init__(self, count: int = 0, **attributes: Any) -> None:
+        self.count = count
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def _p_resolveConflict(self, old: Any, committed: Any, new: Any) -> Any:
+        return {**new, "count": new["count"] + committed["count"] - old["count"]}
 
 
 class RaisesInSetstate(Persistent):
@@ -72,3 +99,25 @@ class Slotted:
         return isinstance(other, Slotted) and (self.a, self.b) == (other.a, other.b)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+class Proxy:
+    """Claims to be of the class of what it wraps, as Zope's acquisition wrappers do."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.wrapped = wrapped
+
+    @property
+    def __class__(self) -> Any:
+        return type(self.wrapped)
+
+    @property
+    def _p_oid(self) -> Any:
+        return self.wrapped._p_oid
+
+    @property
+    def _p_jar(self) -> Any:
+        return self.wrapped._p_jar
+
+    def __reduce__(self) -> Any:
+        return Point, (self.wrapped.x, self.wrapped.y)

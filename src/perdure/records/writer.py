@@ -227,8 +227,7 @@ class RecordWriter:
         def persistent_id(obj: Any) -> Any:
             if self._is_plain(obj):
                 return None
-            jar = getattr(obj, "_p_jar", None)
-            if isinstance(obj, WeakRef) or jar is None or jar is self._jar:
+            if isinstance(obj, WeakRef) or obj._p_oid is None or obj._p_jar is self._jar:
                 return b""
             return self._jar.foreign_reference(obj)
 
