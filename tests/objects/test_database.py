@@ -156,13 +156,13 @@ def test_a_transaction_can_be_undone(db: Database, one: Connection, two: Connect
     two.sync()
     assert two.root.node.value == 2
     (newest,) = db.undoLog(0, 1)
-    assert newest["description"] == b"second"
+    assert newest["description"] == "second"
     db.undo(newest["id"], one.transaction_manager.get())
     commit(one, "undone")
     assert one.root.node.value == 1
     two.sync()
     assert two.root.node.value == 1
-    assert db.undoInfo(0, -20, {"description": b"first"})[0]["description"] == b"first"
+    assert db.undoInfo(0, -20, {"description": b"first"})[0]["description"] == "first"
 
 
 def test_several_transactions_can_be_undone_at_once(db: Database, one: Connection) -> None:
@@ -263,7 +263,7 @@ def test_history_is_newest_first(db: Database, one: Connection) -> None:
         one.root.node = Node(value=value)
         commit(one, f"value {value}")
     history = db.history(ROOT_OID, 10)
-    assert [entry["description"] for entry in history[:3]] == [b"value 2", b"value 1", b"value 0"]
+    assert [entry["description"] for entry in history[:3]] == ["value 2", "value 1", "value 0"]
     assert history[0]["tid"] == db.lastTransaction()
     assert len(db.history(ROOT_OID)) == 1
 

@@ -29,6 +29,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _FOR_EVER_S = 1 << 31
+_TEXTS = frozenset({"user_name", "description"})
 
 _EMPTY_ROOT = (
     b"\x80\x03cpersistent.mapping\nPersistentMapping\nq\x00."
@@ -291,9 +292,11 @@ class Database:
         return oid
 
     def history(self, oid: bytes, size: int = 1) -> Sequence[Mapping[str, Any]]:
-        """Return up to `size` revisions of an object, newest first; see `Storage.history`."""
-        found: Sequence[Mapping[str, Any]] = self.storage.history(oid, size)
-        return found
+        """Return up to `size` revisions of an object, newest first; see `Storage.history`.
+
+        Here, and in what can be undone, users and descriptions are text.
+        """
+        return _as_text(self.storage.history(oid, size))
 
     def pack(self, t: float | datetime | None = None, days: float = 0) -> None:
         """Drop what is not needed since `t` (seconds since 1970 or a `datetime`; None: now).
@@ -319,8 +322,7 @@ class Database:
         """Describe the transactions that can be undone, newest first; see `UndoableStorage`."""
         if not self.supportsUndo():
             return []
-        log: Sequence[Mapping[str, Any]] = self.storage.undoLog(first, last, filter)
-        return log
+        return _as_text(self.storage.undoLog(first, last, filter))
 
     def undoInfo(
         self, first: int = 0, last: int = -20, specification: Mapping[str, Any] | None = None
@@ -328,8 +330,7 @@ class Database:
         """Describe those whose description has all items of `specification`."""
         if not self.supportsUndo():
             return []
-        info: Sequence[Mapping[str, Any]] = self.storage.undoInfo(first, last, specification)
-        return info
+        return _as_text(self.storage.undoInfo(first, last, specification))
 
     def undo(self, id: bytes, txn: Any = None) -> None:  # noqa: A002  ZODB's name
         """Undo a transaction, by the `id` that `undoLog` gave, when `txn` commits.
@@ -535,6 +536,19 @@ class Database:
 
 def _tid(moment: Moment) -> bytes:
     return tid_from_datetime(moment) if isinstance(moment, datetime) else moment
+
+
+def _as_text(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return entries that describe transactions, with the bytes of the storage as text."""
+    return [
+        {
+            name: value.decode("utf-8", "replace")
+            if name in _TEXTS and isinstance(value, bytes)
+            else value
+            for name, value in entry.items()
+        }
+        for entry in entries
+    ]
 
 
 def _newest_first(ids: Sequence[bytes]) -> Sequence[bytes]:
