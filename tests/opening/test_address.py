@@ -1,11 +1,11 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure.errors import AddressError
-from perdure.opening.address import Address, Form, parse_address, read_only
+from perdure.opening.address import Address, Form, parse_address, read_only_address
 from perdure.opening.options import COUNT, FLAG, SIZE, TEXT
 
 FILE = Form(
@@ -111,7 +111,7 @@ def test_zodburi_writes_the_options_of_a_demo_address_behind_a_hash() -> None:
 
 
 def test_read_only_reaches_every_storage_that_knows_it() -> None:
-    address = read_only(parse("demo:(file:base.fs)/(file:changes.fs)"), FORMS)
+    address = read_only_address(parse("demo:(file:base.fs)/(file:changes.fs)"), FORMS)
     assert [layer.options for layer in address.layers] == [{"read_only": True}] * 2
     assert address.options == {}
 
@@ -180,6 +180,7 @@ def test_the_message_says_where_what_and_what_instead() -> None:
     )
 
 
+@settings(deadline=None)  # a busy machine is no finding
 @given(st.text(alphabet="filedmobr:()/?#=&% 1~.") | st.text())
 def test_any_text_is_an_address_or_an_address_error(text: str) -> None:
     with suppress(AddressError):

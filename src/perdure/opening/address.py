@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl
 from perdure.errors import AddressError
 from perdure.opening.options import DATABASE_OPTIONS, Kind
 
-__all__ = ["Address", "Form", "parse_address", "read_only"]
+__all__ = ["Address", "Form", "parse_address", "read_only_address"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,9 @@ def parse_address(address: str, forms: Mapping[str, Form]) -> Address:
     return _parse(_Piece(address), forms)
 
 
-def read_only(address: Address, forms: Mapping[str, Form]) -> Address:
+def read_only_address(address: Address, forms: Mapping[str, Form]) -> Address:
     """Return `address` with the option ``read_only`` wherever a storage has it."""
-    layers = tuple(read_only(layer, forms) for layer in address.layers)
+    layers = tuple(read_only_address(layer, forms) for layer in address.layers)
     options = dict(address.options)
     if "read_only" in forms[address.scheme].options:
         options["read_only"] = True
