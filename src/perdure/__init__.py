@@ -1,3 +1,63 @@
-"""A transactional database of Python object graphs."""
+"""A transactional database of Python object graphs.
+
+    import perdure
+
+    db = perdure.DB("app.fs")
+    with db.transaction() as connection:
+        connection.root.greeting = "hello"
+
+What stands here is loaded when it is first used: importing `perdure` costs a
+millisecond, and a program pays for the parts that it touches.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from persistent import Persistent
+    from persistent.list import PersistentList
+    from persistent.mapping import PersistentMapping
+    from persistent.timestamp import TimeStamp
+
+    from perdure.opening import DB, connection, open
+    from perdure.storages.file import FileStorage
+    from perdure.storages.memory import MappingStorage
+
+__all__ = [
+    "DB",
+    "FileStorage",
+    "MappingStorage",
+    "Persistent",
+    "PersistentList",
+    "PersistentMapping",
+    "TimeStamp",
+    "__version__",
+    "connection",
+    "open",
+]
 
 __version__ = "0.1.0.dev0"
+
+_WHERE = {
+    "DB": "perdure.opening",
+    "FileStorage": "perdure.storages.file",
+    "MappingStorage": "perdure.storages.memory",
+    "Persistent": "persistent",
+    "PersistentList": "persistent.list",
+    "PersistentMapping": "persistent.mapping",
+    "TimeStamp": "persistent.timestamp",
+    "connection": "perdure.opening",
+    "open": "perdure.opening",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'perdure' has no attribute {name!r}")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value  # found without asking the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
