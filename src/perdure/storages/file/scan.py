@@ -117,7 +117,9 @@ class Scanner:
         unpack, header_size, back_size = RECORD_HEADER.unpack_from, RECORD_HEADER.size, NUMBER.size
         data, start = self._window.data, self._window.start
         while at + header_size <= end:
-            if at + header_size > start + len(data):
+            # Behind the window as well as past it: reading the end of a large
+            # transaction has moved it there.
+            if at < start or at + header_size > start + len(data):
                 self._window.cover(at, header_size)
                 data, start = self._window.data, self._window.start
             oid, _, _, transaction, version_size, data_size = unpack(data, at - start)
