@@ -1,9 +1,8 @@
-"""Where the opcodes of a pickle stand, found without running them.
+"""Where a pickle names a global, found without running it.
 
-Only two things are asked of a pickle here: where it names a global, and where
-it ends. Opcodes whose argument has a fixed size, or ends with its line, are
-skipped in runs by one regular expression; only strings are stepped over one by
-one, by the length they carry. The sizes come from `pickletools`.
+Opcodes whose argument has a fixed size, or ends with its line, are skipped in
+runs by one regular expression; only strings are stepped over one by one, by the
+length they carry. The sizes come from `pickletools`.
 """
 
 import pickletools
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from pickle import UnpicklingError
 from typing import Final
 
-__all__ = ["end_of_pickle", "globals_in"]
+__all__ = ["globals_in"]
 
 _LENGTH_SIZE: Final = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
@@ -31,7 +30,7 @@ def _tables() -> tuple[dict[int, bytes], bytes, dict[int, int]]:
     for opcode in pickletools.opcodes:
         code = opcode.code.encode("latin-1")
         size = 0 if opcode.arg is None else opcode.arg.n
-        if opcode.name in (*_TWO_LINES, "STOP"):
+        if opcode.name in _TWO_LINES:
             continue
         if size in _LENGTH_SIZE:
             counted[code[0]] = _LENGTH_SIZE[size]
@@ -51,22 +50,23 @@ _RUN: Final = re.compile(
     + rb"|C\x08.{8}|[%s][^\n]*\n|i[^\n]*\n[^\n]*\n)*+" % re.escape(_LINES),
     re.DOTALL,
 )
+_GLOBAL_CODE: Final = ord("c")
 _GLOBAL: Final = re.compile(rb"c[^\n]*\n[^\n]*\n")
 
 
-def _stops(data: bytes, position: int) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each GLOBAL and STOP opcode in the pickles from `position` on."""
-    size = len(data)
-    while position < size:
+def globals_in(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each GLOBAL opcode in one or several pickles in a row.
+
+    Raises `pickle.UnpicklingError` where `data` is not pickles.
+    """
+    position, size = 0, len(data)
+    while True:
         run = _RUN.match(data, position)
         position = run.end() if run is not None else position
-        if position == size:
+        if position >= size:
             break
         code = data[position]
-        if code == 0x2E:  # STOP
-            yield position, position + 1
-            position += 1
-        elif code == 0x63:  # GLOBAL
+        if code == _GLOBAL_CODE:
             found = _GLOBAL.match(data, position)
             if found is None:
                 raise UnpicklingError(f"byte {position}: the name of a global is cut short")
@@ -76,27 +76,6 @@ def _stops(data: bytes, position: int) -> Iterator[tuple[int, int]]:
             start = position + 1 + _COUNTED[code]
             position = start + int.from_bytes(data[position + 1 : start], "little")
         else:
-            raise UnpicklingError(f"byte {position}: not a pickle opcode: {data[position:][:1]!r}")
+            raise UnpicklingError(f"byte {position}: found {data[position:][:1]!r}, not an opcode")
     if position > size:
         raise UnpicklingError(f"byte {size}: a string is cut short")
-
-
-def globals_in(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each GLOBAL opcode in one or several pickles in a row.
-
-    Raises `pickle.UnpicklingError` where `data` is not pickles.
-    """
-    for start, end in _stops(data, 0):
-        if data[start] == 0x63:
-            yield start, end
-
-
-def end_of_pickle(data: bytes, position: int = 0) -> int:
-    """Return where the pickle that starts at `position` ends, behind its STOP.
-
-    Raises `pickle.UnpicklingError` where there is no whole pickle.
-    """
-    for start, end in _stops(data, position):
-        if data[start] == 0x2E:
-            return end
-    raise UnpicklingError(f"byte {len(data)}: the pickle has no end")

@@ -1,0 +1,178 @@
+"""References found in records without their classes, compared with ZODB's `referencesf`."""
+
+import copyreg
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+from persistent.mapping import PersistentMapping
+from persistent.wref import WeakRef
+from ZODB.serialize import referencesf
+
+from perdure.errors import StateLoadError
+from perdure.ids import p64
+from perdure.records import Reference, all_references, parse_reference, references
+from samples.records_jar import Jar
+from samples.records_objects import Node, Point, Shelf, Slotted, TakesArguments
+
+HEAD = b"\x80\x03cno.such.module\nThing\nq\x00."
+OID = b"C\x08" + p64(5)
+
+
+def every_kind() -> bytes:
+    jar = Jar()
+    other = Jar("other", connections=jar.connections)
+    plain, picky = Node(), TakesArguments("k")
+    for number, obj in enumerate((plain, picky), 5):
+        obj._p_oid, obj._p_jar = p64(number), other
+    return jar.store(
+        Node(
+            near=Node(),
+            near_picky=TakesArguments("k"),
+            again=PersistentMapping(),
+            weak=WeakRef(Node()),
+            far=plain,
+            far_picky=picky,
+            far_weak=WeakRef(plain),
+        )
+    )
+
+
+def test_strong_references_in_this_database_are_found_in_order() -> None:
+    assert references(every_kind()) == [p64(2), p64(3), p64(4)]
+
+
+def test_all_references_tell_what_they_are() -> None:
+    node = "samples.records_objects.Node"
+    assert all_references(every_kind()) == [
+        Reference(p64(2), node),
+        Reference(p64(3)),
+        Reference(p64(4), "persistent.mapping.PersistentMapping"),
+        Reference(p64(5), weak=True),
+        Reference(p64(5), node, "other"),
+        Reference(p64(6), None, "other"),
+        Reference(p64(5), None, "other", weak=True),
+    ]
+
+
+def test_references_are_appended_to_a_given_list() -> None:
+    oids = [p64(99)]
+    assert references(every_kind(), oids) is oids
+    assert oids == [p64(99), p64(2), p64(3), p64(4)]
+
+
+def test_a_record_without_references_has_none() -> None:
+    record = Jar().store(Node(a=1))
+    assert references(record) == []
+    assert all_references(record) == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (p64(5), Reference(p64(5))),
+        ("\0\0\0\0\0\0\0\x05", Reference(p64(5))),
+        ((p64(5), Node), Reference(p64(5), "samples.records_objects.Node")),
+        ((p64(5), ("a.b", "C")), Reference(p64(5), "a.b.C")),
+        ((p64(5), (b"a.b", b"C")), Reference(p64(5), "a.b.C")),
+        (["w", (p64(5),)], Reference(p64(5), weak=True)),
+        ([b"w", (p64(5), b"db")], Reference(p64(5), None, "db", weak=True)),
+        (["n", ("db", p64(5))], Reference(p64(5), None, "db")),
+        (["m", ("db", p64(5), Node)], Reference(p64(5), "samples.records_objects.Node", "db")),
+        ([p64(5)], Reference(p64(5), weak=True)),
+    ],
+)
+def test_every_form_of_a_reference_is_understood(stored: Any, expected: Reference) -> None:
+    assert parse_reference(stored) == expected
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, 5, b"", b"short", (), (p64(5),), ["x", (p64(5),)], ["w", ()], ["n", (p64(5),)], [], [1]],
+)
+def test_what_is_no_reference_is_a_typed_error(stored: Any) -> None:
+    with pytest.raises(StateLoadError, match="expected"):
+        parse_reference(stored)
+
+
+def test_classes_are_not_imported() -> None:
+    record = HEAD + b"\x80\x03}(K\x01" + OID + b"cno.such.other\nThing\n\x86QK\x02h\x00)\x81u."
+    assert references(record) == [p64(5)]
+    assert all_references(record) == [Reference(p64(5), "no.such.other.Thing")]
+    assert not [name for name in sys.modules if name.startswith("no.such")]
+
+
+def test_references_inside_of_anything_are_found() -> None:
+    jar = Jar()
+    inside = [Node() for _ in range(9)]
+    record = jar.store(
+        Node(
+            a=[inside[0], (inside[1], {inside[2]: inside[3]})],
+            b={inside[4], frozenset([inside[5]])},
+            c=Point(inside[6], Slotted(inside[7], Shelf.Label(inside[8]))),  # type: ignore[arg-type]
+        )
+    )
+    assert sorted(references(record)) == sorted(node._p_oid for node in inside)
+
+
+def test_an_instance_whose_class_is_a_persistent_object_hides_nothing() -> None:
+    # The class is a reference, of which an instance is made.
+    record = HEAD + b"\x80\x03](" + OID + b"Q)\x81}X\x01\x00\x00\x00aC\x08" + p64(6) + b"Qsbe."
+    assert references(record) == referencesf(record) == [p64(5), p64(6)]
+    assert [reference.oid for reference in all_references(record)] == [p64(5), p64(6)]
+
+
+def test_extension_codes_are_read_and_bring_nothing_to_life() -> None:
+    record = HEAD + b"\x80\x03](\x82\xf0)\x81\x82\xf0)R" + OID + b"Qe."
+    copyreg.add_extension("samples.records_objects", "Node", 0xF0)
+    try:
+        copyreg._extension_cache[0xF0] = _Explodes  # type: ignore[attr-defined]
+        assert [reference.oid for reference in all_references(record)] == [p64(5)]
+    finally:
+        copyreg.remove_extension("samples.records_objects", "Node", 0xF0)
+    assert references(record) == [p64(5)]
+
+
+class _Explodes:
+    def __new__(cls) -> "_Explodes":
+        raise AssertionError("made from a record that was only to be looked at")
+
+
+@pytest.mark.parametrize("find", [references, all_references])
+def test_every_cut_of_a_record_is_a_typed_error(find: Any) -> None:
+    record = every_kind()
+    for end in range(len(record)):
+        with pytest.raises(StateLoadError):
+            find(record[:end])
+
+
+def test_what_follows_the_state_is_not_looked_at() -> None:
+    assert references(every_kind() + b"a trailer") == [p64(2), p64(3), p64(4)]
+
+
+nodes = st.sampled_from(
+    [Node, PersistentMapping, lambda: TakesArguments("k"), lambda: WeakRef(Node())]
+)
+states = st.recursive(
+    nodes.map(lambda make: make()) | st.integers() | st.binary(min_size=7, max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=4)
+        | st.builds(Point, inner, inner)
+        | st.builds(Slotted, inner, inner)
+    ),
+    max_leaves=30,
+)
+
+
+@for_all(states)
+@settings(deadline=None)
+def test_references_are_those_that_zodb_finds(state: Any) -> None:
+    record = Jar().store(Node(state=state, again=state))
+    assert references(record) == referencesf(record)
+    strong = [found.oid for found in all_references(record) if not found.weak]
+    assert references(record) == strong
