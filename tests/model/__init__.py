@@ -1,0 +1,1 @@
+"""Snapshot isolation in plain Python, and a machine that holds databases against it."""
