@@ -60,10 +60,10 @@ def globals_in(data: bytes) -> Iterator[tuple[int, int]]:
     Raises `pickle.UnpicklingError` where `data` is not pickles.
     """
     position, size = 0, len(data)
-    while True:
+    while position < size:
         run = _RUN.match(data, position)
         position = run.end() if run is not None else position
-        if position >= size:
+        if position == size:
             break
         code = data[position]
         if code == _GLOBAL_CODE:
