@@ -1,0 +1,66 @@
+"""The program that the commands hang on: its options, and how errors are shown.
+
+A command prints data to stdout and everything else to stderr. Exit codes: 0 done,
+1 refused or failed, 2 not understood (options, arguments, addresses), 130
+interrupted. A typed error is one line; ``--traceback`` shows where it came from.
+"""
+
+import errno
+from typing import Any
+
+import click
+
+import perdure
+from perdure.cli import info, shell, tour
+from perdure.errors import AddressError, POSError
+
+__all__ = ["program"]
+
+
+class Failure(click.ClickException):
+    """A typed error, shown as one line."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error) or type(error).__name__)
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"perdure: {self.format_message()}", err=True)
+
+
+class Misunderstood(Failure):
+    """A typed error about what was typed."""
+
+    exit_code = 2
+
+
+class Program(click.Group):
+    """A group of commands whose typed errors are shown without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (POSError, OSError) as error:
+            # A reader that went away, as in `perdure … | head`, is click's to handle.
+            gone = isinstance(error, OSError) and error.errno == errno.EPIPE
+            if gone or ctx.params["traceback"]:
+                raise
+            kind = Misunderstood if isinstance(error, AddressError) else Failure
+            raise kind(error) from error
+        except KeyboardInterrupt:
+            click.echo("perdure: interrupted", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(perdure.__version__, prog_name="perdure")
+@click.option("--traceback", is_flag=True, help="Show where an error came from.")
+def program(traceback: bool) -> None:
+    """Look into and work on databases of Python objects.
+
+    An ADDRESS is the path of a database file, or a storage and its options:
+    file:app.fs?read_only=1, memory:, demo:(file:base.fs)/(file:changes.fs).
+    """
+
+
+for command in (tour.command, info.command, shell.command):
+    program.add_command(command)

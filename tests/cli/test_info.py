@@ -1,0 +1,51 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import perdure
+from processes import run_perdure
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "app.fs"
+    with perdure.DB(path) as db, db.transaction() as connection:
+        connection.root.things = perdure.PersistentMapping()
+    return path
+
+
+def test_info_tells_size_objects_and_age(path: Path) -> None:
+    lines = dict(line.split(maxsplit=1) for line in run_perdure("info", path).stdout.splitlines())
+    assert lines["name"] == str(path)
+    assert lines["size"] == f"{path.stat().st_size:,} bytes"
+    assert lines["objects"] == "2"
+    assert "undo" in lines["can"]
+
+
+def test_info_as_json_is_data(path: Path) -> None:
+    data = json.loads(run_perdure("info", "--json", path).stdout)
+    assert data["object_count"] == 2
+    assert data["size_bytes"] == path.stat().st_size
+    assert data["first_time"] <= data["last_time"]
+    assert data["last_tid"].startswith("0x")
+
+
+def test_info_leaves_the_file_and_its_directory_alone(path: Path) -> None:
+    before = {found.name: found.read_bytes() for found in path.parent.iterdir()}
+    assert run_perdure("info", path).returncode == 0
+    after = {found.name: found.read_bytes() for found in path.parent.iterdir()}
+    assert after == before
+
+
+def test_info_works_while_another_process_writes(path: Path) -> None:
+    with perdure.DB(path):
+        assert run_perdure("info", path).returncode == 0
+
+
+def test_info_of_a_file_that_is_not_there_creates_none(tmp_path: Path) -> None:
+    path = tmp_path / "missing.fs"
+    result = run_perdure("info", path)
+    assert result.returncode == 2
+    assert f"there is no file '{path}'" in result.stderr
+    assert not path.exists()
