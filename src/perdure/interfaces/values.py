@@ -1,7 +1,6 @@
 """Values that travel between the floors: metadata of transactions, revisions, records."""
 
 import pickle
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
@@ -36,8 +35,7 @@ class Revision(NamedTuple):
     next_tid: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
+class StoredRecord(NamedTuple):
     """One record as an iteration yields it.
 
     `data` is None where the object's creation was undone or the object was

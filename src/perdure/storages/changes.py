@@ -41,27 +41,20 @@ class Undone(NamedTuple, Generic[Place]):
     previous: Place | None
 
 
-class Planned(NamedTuple, Generic[Place]):
-    """One record to be written.
+Planned = tuple[bytes | None, Place | None, Place | None]
+"""One record to be written: data, back, previous.
 
-    `data` is the record, or None where it says the same as the one at `back`;
-    both are None where the object ceases to exist. `previous` is the current
-    revision, which this one follows.
-    """
-
-    data: bytes | None
-    back: Place | None
-    previous: Place | None
+`data` is the record, or None where it says the same as the one at `back`; both
+are None where the object ceases to exist. `previous` is the current revision,
+which this one follows. (A plain tuple: one is made for each object stored.)
+"""
 
 
 class Revisions(Protocol[Place]):
     """The committed records of a storage, those included that are not visible yet."""
 
-    def current(self, oid: bytes) -> Place | None:
-        """Return the place of the newest record of `oid`, None if there is none."""
-
-    def tid_at(self, oid: bytes, place: Place) -> bytes:
-        """Return the tid that wrote the record of `oid` at `place`."""
+    def newest(self, oid: bytes) -> tuple[Place | None, bytes]:
+        """Return place and tid of the newest record of `oid`, (None, `ZERO`) if there is none."""
 
     def origin(self, oid: bytes, place: Place) -> Place | None:
         """Return where the bytes are that the record at `place` stands for; None if gone."""
@@ -133,40 +126,36 @@ class Changes(Generic[Place]):
         self.basis = basis
 
     def _plan_store(self, oid: bytes, serial: bytes, data: bytes) -> None:
-        current = self._revisions.current(oid)
-        if current is not None:
-            committed = self._revisions.tid_at(oid, current)
-            if committed != serial:
-                data = self._resolve(oid, committed, serial, data, b"")
-                self.resolved.append(oid)
-        self.planned[oid] = Planned(data, None, current)
+        current, committed = self._revisions.newest(oid)
+        if committed != serial and current is not None:
+            data = self._resolve(oid, committed, serial, data, b"")
+            self.resolved.append(oid)
+        self.planned[oid] = (data, None, current)
 
     def _plan_restore(self, oid: bytes, data: bytes | None, source_tid: bytes | None) -> None:
         revisions = self._revisions
-        current = revisions.current(oid)
+        current, _ = revisions.newest(oid)
         if data is not None and source_tid is not None:
             # The source is a hint: it may be packed away here, or hold something else.
             source = revisions.written_by(oid, source_tid)
             origin = None if source is None else revisions.origin(oid, source)
             if origin is not None and revisions.data_at(oid, origin) == data:
-                self.planned[oid] = Planned(None, origin, current)
+                self.planned[oid] = (None, origin, current)
                 return
-        self.planned[oid] = Planned(data, None, current)
+        self.planned[oid] = (data, None, current)
 
     def _plan_delete(self, oid: bytes, serial: bytes) -> None:
-        current = self._revisions.current(oid)
+        current, committed = self._revisions.newest(oid)
         if current is None:
             raise POSKeyError(oid)
-        committed = self._revisions.tid_at(oid, current)
         if committed != serial:
             raise ConflictError(oid=oid, serials=(committed, serial))
-        self.planned[oid] = Planned(None, None, current)
+        self.planned[oid] = (None, None, current)
 
     def _plan_check(self, oid: bytes, serial: bytes) -> None:
-        current = self._revisions.current(oid)
+        current, committed = self._revisions.newest(oid)
         if current is None:
             raise POSKeyError(oid)
-        committed = self._revisions.tid_at(oid, current)
         if committed != serial:
             raise ReadConflictError(oid=oid, serials=(committed, serial))
 
@@ -188,10 +177,10 @@ class Changes(Generic[Place]):
     def _undo_record(self, undone: Undone[Place], tid: bytes) -> Planned[Place]:
         oid, previous = undone.oid, undone.previous
         revisions = self._revisions
-        current = revisions.current(oid)
+        current, committed = revisions.newest(oid)
         origin = None if previous is None else revisions.origin(oid, previous)
         if (oid not in self.planned and current == undone.place) or self._says_the_same(undone):
-            return Planned(None, origin, current)
+            return (None, origin, current)
         if previous is None:
             raise UndoError("it was created by this transaction and changed by a later one", oid)
         if origin is None or current is None:
@@ -202,14 +191,14 @@ class Changes(Generic[Place]):
         try:
             merged = self._resolve(
                 oid,
-                revisions.tid_at(oid, current),
+                committed,
                 tid,
                 revisions.data_at(oid, origin),
                 committed_data,
             )
         except ConflictError:
             raise UndoError("it was changed by a later transaction", oid) from None
-        return Planned(merged, None, current)
+        return (merged, None, current)
 
     def _says_the_same(self, undone: Undone[Place]) -> bool:
         """Return whether later changes left the object as the undone transaction wrote it."""
@@ -221,11 +210,11 @@ class Changes(Generic[Place]):
     def _data_now(self, oid: bytes) -> bytes | None:
         """Return the object's record as this transaction would leave it, None if gone."""
         planned = self.planned.get(oid)
-        if planned is not None and planned.data is not None:
-            return planned.data
         if planned is not None:
-            origin = planned.back
+            data, origin, _ = planned
+            if data is not None:
+                return data
         else:
-            current = self._revisions.current(oid)
+            current, _ = self._revisions.newest(oid)
             origin = None if current is None else self._revisions.origin(oid, current)
         return None if origin is None else self._revisions.data_at(oid, origin)

@@ -304,8 +304,8 @@ class MappingStorage:
             if func is not None:
                 func(tid)
             records = [
-                MemoryRecord(oid, tid, planned.data, planned.back)
-                for oid, planned in draft.changes.planned.items()
+                MemoryRecord(oid, tid, data, back)
+                for oid, (data, back, _) in draft.changes.planned.items()
             ]
             self._revisions.add(
                 MemoryTransaction(

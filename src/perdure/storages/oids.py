@@ -2,7 +2,7 @@
 
 import threading
 
-from perdure.ids import ZERO, p64, u64
+from perdure.ids import ZERO, after
 
 __all__ = ["OidSource"]
 
@@ -12,17 +12,16 @@ class OidSource:
 
     def __init__(self, highest: bytes = ZERO) -> None:
         self._lock = threading.Lock()
-        self._highest = u64(highest)
+        self._highest = highest
 
     def next(self) -> bytes:
         """Return an oid that was neither handed out nor seen before."""
         with self._lock:
-            self._highest += 1
-            return p64(self._highest)
+            self._highest = oid = after(self._highest)
+            return oid
 
     def seen(self, oid: bytes) -> None:
         """Hand out only higher oids from now on: this one is in use."""
-        number = u64(oid)
-        if number > self._highest:
+        if oid > self._highest:
             with self._lock:
-                self._highest = max(self._highest, number)
+                self._highest = max(self._highest, oid)

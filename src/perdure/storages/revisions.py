@@ -9,7 +9,7 @@ from typing import Any
 from BTrees.OOBTree import OOBTree
 
 from perdure.errors import POSKeyError, StorageError, UndoError
-from perdure.ids import ROOT_OID, after, tid_repr
+from perdure.ids import ROOT_OID, ZERO, after, tid_repr
 from perdure.interfaces import References
 from perdure.storages.changes import Undone
 
@@ -96,8 +96,11 @@ class MemoryRevisions:
                 return oid, record.tid, record.content
             oid = after(oid)
 
-    def tid_at(self, oid: bytes, place: MemoryRecord) -> bytes:
-        return place.tid
+    def newest(self, oid: bytes) -> tuple[MemoryRecord | None, bytes]:
+        records: list[MemoryRecord] | None = self.by_oid.get(oid)
+        if not records:
+            return None, ZERO
+        return records[-1], records[-1].tid
 
     def origin(self, oid: bytes, place: MemoryRecord) -> MemoryRecord | None:
         return place.origin

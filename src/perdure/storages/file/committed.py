@@ -5,9 +5,10 @@ whoever commits next comes after them. A place is a position in the file.
 """
 
 from collections.abc import Iterator
+from os import pread
 
 from perdure.errors import CorruptDataError, POSKeyError, UndoError
-from perdure.ids import tid_repr
+from perdure.ids import ZERO, tid_repr
 from perdure.storages.changes import Undone
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.iterate import backward
@@ -22,14 +23,22 @@ class CommittedRecords:
 
     def __init__(self, view: View, queue: CommitQueue) -> None:
         self._view = view
+        self._file = view.file
+        self._index = view.index
         self._queue = queue
 
-    def current(self, oid: bytes) -> int | None:
-        # In this order: what leaves the queue is in the index by then.
-        return self._queue.position(oid) or self._view.index.get(oid) or None
+    def newest(self, oid: bytes) -> tuple[int | None, bytes]:
+        position = self._newest_position(oid)
+        if not position:
+            return None, ZERO
+        head = pread(self._file.descriptor, 16, position)
+        if head[:8] != oid:
+            self._view.header(oid, position)  # which says what is wrong
+        return position, head[8:]
 
-    def tid_at(self, oid: bytes, place: int) -> bytes:
-        return self._view.header(oid, place).tid
+    def _newest_position(self, oid: bytes) -> int:
+        # In this order: what leaves the queue is in the index by then.
+        return self._queue.position(oid) or self._index.get(oid)
 
     def origin(self, oid: bytes, place: int) -> int | None:
         return self._view.origin(oid, place) or None
@@ -38,7 +47,7 @@ class CommittedRecords:
         return self._view.data_at(oid, place)
 
     def written_by(self, oid: bytes, tid: bytes) -> int | None:
-        return self._view.find(oid, self.current(oid) or 0, tid) or None
+        return self._view.find(oid, self._newest_position(oid), tid) or None
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         """Return the record that `serial` wrote; `POSKeyError` if there is none."""
@@ -53,7 +62,7 @@ class CommittedRecords:
             path = self._view.file.path
             raise CorruptDataError(path, found.position, found.found, found.expected)
         for oid, position in found.records.items():
-            yield Undone(oid, position, self._view.header(oid, position).previous or None)
+            yield Undone(oid, position, self._view.previous(oid, position) or None)
 
     def _undoable(self, tid: bytes) -> int:
         for position, header in backward(self._view):

@@ -60,6 +60,8 @@ class CommitQueue:
 
     def position(self, oid: bytes) -> int:
         """Return where the newest record of `oid` in the queue is, 0 if there is none."""
+        if not self._waiting:
+            return 0
         for written in reversed(self._waiting):
             position = written.positions.get(oid)
             if position is not None:

@@ -1,7 +1,9 @@
 """Transactions of a data file in order: forwards with their records, backwards by header."""
 
+import struct
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 from perdure.errors import CorruptDataError
 from perdure.interfaces import StoredRecord
@@ -12,17 +14,20 @@ from perdure.storages.file.format import (
     NUMBER,
     RECORD_HEADER,
     TRANSACTION_HEADER,
-    RecordHeader,
     TransactionHeader,
     split_extension,
-    unpack_record_header,
+    unpack_transaction_header,
 )
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Unsound
 from perdure.storages.file.window import Window
 from perdure.storages.iterated import IteratedTransaction
 
-__all__ = ["backward", "forward", "metadata", "position_from"]
+__all__ = ["backward", "forward", "position_from", "read_transaction"]
+
+
+_READ_AHEAD: Final = 512
+"""Bytes read for a transaction's header and metadata, which are mostly shorter."""
 
 
 def forward(view: View, start: bytes | None, stop: bytes | None) -> Iterator[IteratedTransaction]:
@@ -40,7 +45,12 @@ def forward(view: View, start: bytes | None, stop: bytes | None) -> Iterator[Ite
         if stop is not None and header.tid > stop:
             return
         if header.status != b"u":  # undone in place, long ago
-            yield _transaction(view, position, header)
+            yield IteratedTransaction(
+                header.tid,
+                header.status.decode("latin-1"),
+                *read_transaction(view.file, position)[1],
+                partial(_records, view, position, header),
+            )
         position += header.length + NUMBER.size
 
 
@@ -108,52 +118,49 @@ def _on_to(view: View, tid: bytes) -> int:
     return position
 
 
-def metadata(file: DataFile, position: int, header: TransactionHeader) -> Metadata:
-    """Return user, description and extension of the transaction at `position`."""
-    start = TRANSACTION_HEADER.size
-    fields = file.read_exactly(position + start, header.size - start)
-    note = header.user_size
+def read_transaction(file: DataFile, position: int) -> tuple[TransactionHeader, Metadata]:
+    """Return header and metadata of the transaction at `position`, mostly in one read.
+
+    Raises `CorruptDataError` if the file ends before they do.
+    """
+    ahead = file.read(position, _READ_AHEAD)
+    header = unpack_transaction_header(ahead, file.path, position)
+    if header.size > len(ahead):
+        ahead = file.read_exactly(position, header.size)
+    note = TRANSACTION_HEADER.size + header.user_size
     extension = note + header.note_size
-    return Metadata(fields[:note], fields[note:extension], split_extension(fields[extension:])[0])
-
-
-def _transaction(view: View, position: int, header: TransactionHeader) -> IteratedTransaction:
-    user, description, extension = metadata(view.file, position, header)
-    return IteratedTransaction(
-        header.tid,
-        header.status.decode("latin-1"),
-        user,
-        description,
-        extension,
-        partial(_records, view, position, header),
+    return header, Metadata(
+        ahead[TRANSACTION_HEADER.size : note],
+        ahead[note:extension],
+        split_extension(ahead[extension : header.size])[0],
     )
 
 
 def _records(view: View, position: int, header: TransactionHeader) -> Iterator[StoredRecord]:
     end = position + header.length
     window = Window(view.file, end)
+    unpack, header_size = RECORD_HEADER.unpack_from, RECORD_HEADER.size
     at = position + header.size
     while at < end:
-        record = unpack_record_header(window.read(at, RECORD_HEADER.size), view.file.path, at)
-        _check_place(view, at, record, position, end)
-        if record.data_size:
-            data = window.read(at + RECORD_HEADER.size, record.data_size)
-            yield StoredRecord(record.oid, record.tid, data)
+        window.cover(at, header_size)
+        try:
+            oid, tid, _, transaction, _, size = unpack(window.data, at - window.start)
+        except struct.error:
+            transaction, oid, size = 0, None, 0
+        following = at + header_size + (size or NUMBER.size)
+        if transaction != position or following > end:
+            found = f"a record up to {following}, of the transaction at {transaction}"
+            expected = f"one of the transaction at {position}, which ends at {end}"
+            raise CorruptDataError(view.file.path, at, found, expected, oid)
+        if size:
+            yield StoredRecord(oid, tid, window.read(at + header_size, size))
         else:
-            yield _pointing_back(view, at, record)
-        at += record.record_size
+            yield _pointing_back(view, at, oid, tid)
+        at = following
 
 
-def _pointing_back(view: View, at: int, record: RecordHeader) -> StoredRecord:
-    origin = view.origin(record.oid, at)
+def _pointing_back(view: View, at: int, oid: bytes, tid: bytes) -> StoredRecord:
+    origin = view.origin(oid, at)
     if not origin:
-        return StoredRecord(record.oid, record.tid, None)
-    source_tid = view.header(record.oid, origin).tid
-    return StoredRecord(record.oid, record.tid, view.data_at(record.oid, origin), source_tid)
-
-
-def _check_place(view: View, at: int, record: RecordHeader, position: int, end: int) -> None:
-    if record.transaction != position or at + record.record_size > end:
-        found = f"a record of {record.record_size} bytes, of a transaction at {record.transaction}"
-        expected = f"one of the transaction at {position}, which ends at {end}"
-        raise CorruptDataError(view.file.path, at, found, expected, record.oid)
+        return StoredRecord(oid, tid, None)
+    return StoredRecord(oid, tid, view.data_at(oid, origin), view.header(oid, origin).tid)

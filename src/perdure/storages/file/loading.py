@@ -122,17 +122,16 @@ def _verified(file: DataFile, saved: SavedIndex, size: int) -> bytes:
     checked = 0
     last_tid = None
     for position, header in backward(View(file, saved.positions, saved.position, ZERO)):
-        found = Scanner(file, saved.position).structure(position)
-        if isinstance(found, Unsound):
-            raise ValueError(f"at byte {position} it expects the end of a transaction")
         last_tid = last_tid or header.tid
         if saved.last_tid not in (None, last_tid):
-            raise ValueError(f"it belongs to a file whose last transaction is not {last_tid!r}")
-        if header.status != b"u":
-            for oid, record in found.records.items():
-                if saved.positions.get(oid) < record:
-                    raise ValueError(f"it does not know the record at byte {record}")
-            checked += len(found.records)
+            raise ValueError(f"the last transaction that it knows is not {tid_repr(last_tid)}")
+        at, end = position + header.size, position + header.length
+        while at < end and checked < _RECORDS_TO_CHECK and header.status != b"u":
+            record = file.record_header(at)
+            if record.transaction != position or saved.positions.get(record.oid) < at:
+                raise ValueError(f"it does not know the record at byte {at}")
+            at += record.record_size
+            checked += 1
         if checked >= _RECORDS_TO_CHECK:
             break
     return last_tid or ZERO

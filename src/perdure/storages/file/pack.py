@@ -21,7 +21,7 @@ from perdure.storages.file.encoding import encode
 from perdure.storages.file.fileops import FileOperations, write_all
 from perdure.storages.file.format import MAGIC
 from perdure.storages.file.index import PositionIndex
-from perdure.storages.file.iterate import metadata
+from perdure.storages.file.iterate import read_transaction
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
 
@@ -146,7 +146,7 @@ def _copy(operations: FileOperations, view: View, target: DataFile, kept: Kept) 
             if not old:
                 planned[oid] = _moved(view, copy, oid, position)
             elif kept.positions.get(oid) == position:
-                planned[oid] = Planned(view.data_at(oid, position), None, None)
+                planned[oid] = view.data_at(oid, position), None, None
         if planned or not old:
             status = b"p" if old else transaction.header.status
             _write(operations, view, copy, transaction, planned, status)
@@ -158,12 +158,12 @@ def _moved(view: View, copy: View, oid: bytes, position: int) -> Planned[int]:
     previous = copy.index.get(oid) or None
     origin = view.origin(oid, position)
     if not origin:
-        return Planned(None, None, previous)
+        return None, None, previous
     if origin != position and previous:
         source = copy.find(oid, previous, view.header(oid, origin).tid)
         if source:
-            return Planned(None, copy.origin(oid, source), previous)
-    return Planned(view.data_at(oid, position), None, previous)
+            return None, copy.origin(oid, source), previous
+    return view.data_at(oid, position), None, previous
 
 
 def _write(
@@ -175,7 +175,7 @@ def _write(
     status: bytes,
 ) -> None:
     header = transaction.header
-    fields = metadata(view.file, transaction.position, header)
+    fields = read_transaction(view.file, transaction.position)[1]
     # By the time that the copy is used, all of it is durable.
     encoded = encode(header.tid, fields, planned, copy.end, copy.end, status)
     at = copy.end

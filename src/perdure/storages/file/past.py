@@ -7,7 +7,7 @@ from perdure.clock import time_of
 from perdure.errors import POSKeyError
 from perdure.interfaces import load_extension
 from perdure.storages import undolog
-from perdure.storages.file.iterate import backward, metadata
+from perdure.storages.file.iterate import backward, read_transaction
 from perdure.storages.file.reader import View
 
 __all__ = ["revisions", "undoable"]
@@ -19,7 +19,7 @@ def undoable(view: View) -> Iterator[dict[str, Any]]:
         if header.status == b"p":
             return  # and so are all before
         if header.status == b" ":
-            user, note, extension = metadata(view.file, position, header)
+            _, (user, note, extension) = read_transaction(view.file, position)
             yield undolog.describe(header.tid, user, note, load_extension(extension), header.length)
 
 
@@ -30,8 +30,7 @@ def revisions(view: View, oid: bytes) -> Iterator[dict[str, Any]]:
         raise POSKeyError(oid)
     while position:
         record = view.header(oid, position)
-        transaction = view.file.transaction_header(record.transaction)
-        user, note, extension = metadata(view.file, record.transaction, transaction)
+        _, (user, note, extension) = read_transaction(view.file, record.transaction)
         yield {
             **load_extension(extension),
             "time": time_of(record.tid),

@@ -25,6 +25,8 @@ __all__ = ["View"]
 _READ_AHEAD: Final = 1024
 """Bytes read at the place of a record: most records whole, in one call."""
 
+_LATER_THAN_ALL: Final = b"\xff" * 8
+
 _HEADER_SIZE: Final = RECORD_HEADER.size
 _unpack_header = RECORD_HEADER.unpack_from
 
@@ -52,9 +54,10 @@ class View:
 
     def load(self, oid: bytes) -> Loaded:
         """Return the current record; `POSKeyError` if there is none."""
-        position = self._position(oid)
-        header, data = self._record(oid, position)
-        return Loaded(data, header.tid)
+        revision = self.load_before(oid, _LATER_THAN_ALL)
+        if revision is None:  # there is no such tid
+            raise POSKeyError(oid)
+        return Loaded(revision.data, revision.tid)
 
     def load_before(self, oid: bytes, tid: bytes) -> Revision | None:
         """Return what was current just before `tid`, None if the object is younger.
@@ -62,13 +65,15 @@ class View:
         Raises `POSKeyError` where the object is not known, or was gone then, and
         `CorruptDataError` where the file contradicts itself.
         """
-        position = self._position(oid)
+        position = self.index.get(oid)
+        if not position:
+            raise POSKeyError(oid)
         next_tid = None
         descriptor = self.file.descriptor
         while True:
             ahead = pread(descriptor, _READ_AHEAD, position)
             if len(ahead) < _HEADER_SIZE:
-                self._header_of(oid, position, ahead)
+                self._header_of(oid, position, ahead)  # which says what is wrong; so below
             found_oid, found_tid, previous, _, version_size, size = _unpack_header(ahead)
             if found_oid != oid or version_size or previous >= position:
                 self._header_of(oid, position, ahead)
@@ -85,10 +90,10 @@ class View:
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         """Return the record that the transaction `serial` wrote; `POSKeyError` if none."""
-        position = self.find(oid, self._position(oid), serial)
-        if not position:
+        revision = self.load_before(oid, after(serial))
+        if revision is None or revision.tid != serial:
             raise POSKeyError(oid)
-        return self.data_at(oid, position)
+        return revision.data
 
     def next_existing(self, oid: bytes) -> bytes | None:
         """Return the lowest oid from `oid` on of an object that is not gone, None at the end."""
@@ -115,24 +120,20 @@ class View:
 
     def origin(self, oid: bytes, position: int) -> int:
         """Return the position of the record that has the data, 0 if the object is gone."""
-        while True:
-            header = self.header(oid, position)
-            if header.data_size:
+        while position:
+            _, _, _, _, _, size = self._fields(oid, position)
+            if size:
                 return position
-            back = self._back(oid, position)
-            if not back:
-                return 0
-            position = back
+            position = self._back(oid, position)
+        return 0
+
+    def previous(self, oid: bytes, position: int) -> int:
+        """Return the position of the record before, 0 if there is none."""
+        return self._fields(oid, position)[2]
 
     def data_at(self, oid: bytes, position: int) -> bytes:
         """Return what the record at `position` stands for; `POSKeyError` if the object is gone."""
         return self._record(oid, position)[1]
-
-    def _position(self, oid: bytes) -> int:
-        position = self.index.get(oid)
-        if not position:
-            raise POSKeyError(oid)
-        return position
 
     def _record(self, oid: bytes, position: int) -> tuple[RecordHeader, bytes]:
         header = self.header(oid, position)
@@ -143,6 +144,16 @@ class View:
                 raise POSKeyError(oid)
             size = self.header(oid, start).data_size
         return header, self.file.read_exactly(start + _HEADER_SIZE, size, oid)
+
+    def _fields(self, oid: bytes, position: int) -> tuple[bytes, bytes, int, int, int, int]:
+        """Return the fields of a header, checked like those of `header`, without making one."""
+        data = pread(self.file.descriptor, _HEADER_SIZE, position)
+        if len(data) < _HEADER_SIZE:
+            return self._header_of(oid, position, data)
+        fields: tuple[bytes, bytes, int, int, int, int] = _unpack_header(data)
+        if fields[0] != oid or fields[4] or fields[2] >= position:
+            return self._header_of(oid, position, data)
+        return fields
 
     def _header_of(self, oid: bytes, position: int, data: bytes) -> RecordHeader:
         header = unpack_record_header(data, self.file.path, position, oid)

@@ -141,8 +141,9 @@ class FileStorage:
                 if torn is not None:
                     aside = set_aside(operations, file, file.size(), view.end)
                     log.warning("%s: what stood behind its end is now in %s", path, aside)
-                # Readers are about to see what a killed process may not have synced.
-                operations.sync(file.descriptor)
+                if view.end != loading.scanned_from:
+                    # Readers are about to see what a killed process may not have synced.
+                    operations.sync(file.descriptor)
         return view
 
     def _acquire_lock(self) -> FileLock:
