@@ -6,8 +6,8 @@
     with db.transaction() as connection:
         connection.root.greeting = "hello"
 
-What stands here is loaded when it is first used: importing `perdure` costs a
-millisecond, and a program pays for the parts that it touches.
+What stands here is loaded when it is first used: importing `perdure` by itself
+loads nothing else, and a program pays for the parts that it touches.
 """
 
 from importlib import import_module
@@ -51,12 +51,14 @@ _WHERE = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'perdure' has no attribute {name!r}")
-    value = getattr(import_module(_WHERE[name]), name)
-    globals()[name] = value  # found without asking the next time
-    return value
+if not TYPE_CHECKING:  # a type checker shall notice names that are not there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _WHERE:
+            raise AttributeError(f"module 'perdure' has no attribute {name!r}")
+        value = getattr(import_module(_WHERE[name]), name)
+        globals()[name] = value  # found without asking the next time
+        return value
 
 
 def __dir__() -> list[str]:
