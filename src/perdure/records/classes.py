@@ -27,8 +27,8 @@ __all__ = ["HARMLESS", "ClassPolicy"]
 _HARMLESS: Final[dict[str, str]] = {
     "BTrees.Length": "Length",
     "array": "array _array_reconstructor",
-    "builtins": "bool bytearray bytes complex dict float frozenset int list object range set slice"
-    " str tuple",
+    "builtins": "Ellipsis NotImplemented bool bytearray bytes complex dict float frozenset int list"
+    " object range set slice str tuple",
     "collections": "ChainMap Counter OrderedDict defaultdict deque",
     "copyreg": "__newobj__ __newobj_ex__ _reconstructor",
     "datetime": "date datetime time timedelta timezone",
@@ -40,10 +40,9 @@ _HARMLESS: Final[dict[str, str]] = {
     "perdure.objects.blob": "Blob",
     "perdure.objects.persistentclass": "PersistentMetaClass",
     "persistent": "Persistent",
-    "persistent.dict": "PersistentDict",
     "persistent.list": "PersistentList",
     "persistent.mapping": "PersistentMapping",
-    "persistent.timestamp": "TimeStamp _TimeStamp",
+    "persistent.timestamp": "TimeStamp",
     "persistent.wref": "PersistentWeakKeyDictionary WeakRef",
     "time": "struct_time",
     "types": "SimpleNamespace",
@@ -51,7 +50,11 @@ _HARMLESS: Final[dict[str, str]] = {
     "zoneinfo": "ZoneInfo",
 }
 
-_TREES: Final = (*tuple(f"{key}{value}" for key in "IULQO" for value in "IULQOF"), "fs")
+# "BTrees.OOBTree" and so on: what the keys and what the values are.
+_TREES: Final = (
+    *("IF", "II", "IO", "IU", "LF", "LL", "LO", "LQ", "OI", "OL", "OO", "OQ", "OU"),
+    *("QF", "QL", "QO", "QQ", "UF", "UI", "UO", "UU", "fs"),
+)
 
 HARMLESS: Final[frozenset[tuple[str, str]]] = frozenset(
     [(module, name) for module, names in _HARMLESS.items() for name in names.split()]

@@ -42,6 +42,7 @@ _LOCAL: Final[dict[Name, Name]] = {
     ("ZODB.PersistentMapping", "PersistentMapping"): ("persistent.mapping", "PersistentMapping"),
     ("ZODB.TimeStamp", "TimeStamp"): ("persistent.timestamp", "TimeStamp"),
     ("persistent.TimeStamp", "TimeStamp"): ("persistent.timestamp", "TimeStamp"),
+    ("persistent.dict", "PersistentDict"): ("persistent.mapping", "PersistentMapping"),
     ("zodbpickle", "binary"): ("builtins", "bytes"),
 }
 
