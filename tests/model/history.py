@@ -56,6 +56,7 @@ class History:
         self.kinds: dict[int, str] = {}
         self.transactions: list[dict[int, State | None]] = []
         self.tids: list[bytes] = []
+        self.notes: list[str] = []
         self.oids: dict[int, bytes] = {}
         self.packed = 0  # number of the transaction that the last pack went up to
         self.gone: set[int] = set()  # collected as garbage
@@ -122,10 +123,11 @@ class History:
             raise Unmergeable
         return merge(old, committed, new)
 
-    def append(self, writes: Mapping[int, State | None], tid: bytes) -> None:
-        """Make `writes` the newest transaction."""
+    def append(self, writes: Mapping[int, State | None], tid: bytes, note: str = "") -> None:
+        """Make `writes` the newest transaction; `note` is its description."""
         self.transactions.append(dict(writes))
         self.tids.append(tid)
+        self.notes.append(note)
 
     def undone(self, numbers: Iterable[int]) -> dict[int, State | None]:
         """Return what undoing these transactions, in this order, writes.

@@ -11,10 +11,10 @@ from model.session import Session
 __all__ = ["check_historical", "check_storage", "undo_ids"]
 
 
-def undo_ids(db: Any, numbers: list[int]) -> list[bytes]:
+def undo_ids(db: Any, history: History, numbers: list[int]) -> list[bytes]:
     """Return what `undo` calls the transactions of these numbers, found by their notes."""
     ids = {entry["description"]: entry["id"] for entry in db.undoLog(0, 1000)}
-    return [ids[f"transaction {number}"] for number in numbers]
+    return [ids[history.notes[number]] for number in numbers]
 
 
 def check_historical(

@@ -140,10 +140,16 @@ class World:
 
     # Ending transactions
 
+    def _note(self, manager: Any) -> str:
+        # Not the transaction's number: one that changes nothing is stored too, perhaps.
+        note = f"note {next(self.fresh)}"
+        manager.get().note(note)
+        return note
+
     def commit(self, session: Session) -> None:
         """Commit; it must fail if and only if the model says so."""
         view, history = session.view, self.history
-        session.manager.get().note(f"transaction {history.last + 1}")
+        note = self._note(session.manager)
         view.store()
         try:
             writes = history.merged(view.changes.stored, view.relied_on, view.snapshot)
@@ -157,7 +163,7 @@ class World:
             for node in view.changes.stored:
                 if node not in history.oids:
                     history.oids[node] = session.handles[node]._p_oid
-            history.append(writes, self.db.storage.lastTransaction())
+            history.append(writes, self.db.storage.lastTransaction(), note)
         session.restart()
 
     def _commit_in_vain(self, session: Session, conflict: Conflict) -> None:
@@ -179,16 +185,16 @@ class World:
         except UndoRefused:
             writes = {}
         manager = TransactionManager()
-        manager.get().note(f"transaction {history.last + 1}")
+        note = self._note(manager)
         try:
-            self.db.undoMultiple(undo_ids(self.db, numbers), manager.get())
+            self.db.undoMultiple(undo_ids(self.db, history, numbers), manager.get())
             manager.commit()
         except self.engine.error("UndoError"):
             manager.abort()
             assert not writes, f"undo of {numbers} was refused, expected {writes}"
         else:
             assert writes, f"undo of {numbers} should have been refused"
-            history.append(writes, self.db.storage.lastTransaction())
+            history.append(writes, self.db.storage.lastTransaction(), note)
 
     # The whole database
 
