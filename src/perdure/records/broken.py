@@ -19,6 +19,7 @@ from typing import Any, Final
 from persistent import Persistent
 
 from perdure.errors import dotted_name
+from perdure.records.codec import Memo
 from perdure.records.names import local_name, stored_name
 
 __all__ = [
@@ -111,10 +112,10 @@ class PersistentBroken(Broken, Persistent):
     """A persistent object whose class is not there.
 
     `__Broken_head__` is the class metadata it was loaded with, as a record has
-    it, and the pickler's memo behind that; None where it was not loaded.
+    it, and the memo with which a pickler goes on; None where it was not loaded.
     """
 
-    __Broken_head__: tuple[bytes, dict[int, tuple[int, Any]]] | None = None
+    __Broken_head__: tuple[bytes, Memo | None] | None = None
 
     def __new__(cls, *args: Any) -> Any:
         broken = Persistent.__new__(cls)

@@ -16,10 +16,12 @@ from typing import Any, Final
 __all__ = [
     "PROTOCOL",
     "FindGlobal",
+    "Memo",
     "PersistentId",
     "PersistentLoad",
     "Pickles",
     "RecordPickler",
+    "memo_behind",
     "trial",
     "unpickler_of",
 ]
@@ -30,6 +32,9 @@ PROTOCOL: Final = 3
 FindGlobal = Callable[[str, str], Any]
 PersistentId = Callable[[Any], Any]
 PersistentLoad = Callable[[Any], Any]
+
+Memo = dict[int, tuple[int, Any]]
+"""A pickler's: the number under which an object can be had again, and the object, by id."""
 
 
 class Pickles:
@@ -63,6 +68,7 @@ class _Unpickler(pickle.Unpickler):
     # A subclass only so that `find_class` and `persistent_load` can be set on an instance.
     find_class: Any
     persistent_load: Any
+    memo: Any
 
 
 def unpickler_of(
@@ -83,6 +89,18 @@ def unpickler_of(
         # Never a dictionary: CPython 3.11 loses its contents, and crashes on an empty one.
         unpickler.memo = memo
     return unpickler
+
+
+def memo_behind(unpickler: _Unpickler) -> Memo | None:
+    """Return the memo with which a pickler goes on behind what `unpickler` has read.
+
+    None where it cannot: a pickler numbers without gaps from 0, and would give a
+    number away twice if another one had numbered differently.
+    """
+    numbered = unpickler.memo.copy()
+    if sorted(numbered) != list(range(len(numbered))):
+        return None
+    return {id(value): (number, value) for number, value in numbered.items()}
 
 
 class _Chunks:
@@ -111,7 +129,7 @@ class RecordPickler:
         self._pickler = pickle.Pickler(self._sink, PROTOCOL)
         self._pickler.persistent_id = persistent_id  # type: ignore[method-assign]  # CPython reads it from the instance
 
-    def start(self, memo: dict[int, tuple[int, Any]] | None = None) -> None:
+    def start(self, memo: Memo | None = None) -> None:
         if memo is None:
             self._pickler.clear_memo()
         else:
@@ -122,9 +140,9 @@ class RecordPickler:
         self._pickler.dump(value)
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
-    def memo(self) -> dict[int, tuple[int, Any]]:
-        """Return a copy of the memo: id to (number, object)."""
-        memo: dict[int, tuple[int, Any]] = self._pickler.memo.copy()
+    def memo(self) -> Memo:
+        """Return a copy of the memo."""
+        memo: Memo = self._pickler.memo.copy()
         return memo
 
     def forget(self) -> None:

@@ -16,7 +16,7 @@ from transaction.interfaces import TransientError
 from perdure.errors import BTreesConflictError, ConflictError, POSKeyError
 from perdure.records.broken import Broken, BrokenClass, find_global
 from perdure.records.classmeta import class_and_arguments, class_name
-from perdure.records.codec import FindGlobal, Pickles, RecordPickler, unpickler_of
+from perdure.records.codec import FindGlobal, Pickles, RecordPickler, memo_behind, unpickler_of
 from perdure.records.names import with_stored_names
 from perdure.records.references import parse_reference
 
@@ -112,15 +112,15 @@ class _States:
         self._find_global = find_global
         self._known: dict[Any, PersistentReference] = {}
 
-    def read(self, record: bytes) -> tuple[Any, bytes, Callable[[], Any]]:
-        """Return the class metadata, its bytes, and a function that reads the state."""
+    def reader_of(self, record: bytes) -> tuple[Pickles, Any]:
+        """Return the record as a file, and an unpickler that reads it."""
         source = Pickles(record)
-        unpickler = unpickler_of(source, self._find_global, self._reference)
-        metadata = unpickler.load()
-        return metadata, record[: source.position], unpickler.load
+        return source, unpickler_of(source, self._find_global, self._reference)
 
     def state(self, record: bytes) -> Any:
-        return self.read(record)[2]()
+        _, unpickler = self.reader_of(record)
+        unpickler.load()
+        return unpickler.load()
 
     def _reference(self, stored: Any) -> PersistentReference:
         key = tuple(stored) if isinstance(stored, list) else stored
@@ -171,15 +171,17 @@ def resolve_conflict(
         new = untransform(new_data)
         name = class_name(new)
         states = _States(find_global)
-        metadata, head, read_new_state = states.read(new)
-        resolve = _resolver(metadata, find_global, name)
+        source, unpickler = states.reader_of(new)
+        resolve = _resolver(unpickler.load(), find_global, name)
+        head, memo = new[: source.position], memo_behind(unpickler)
         old_state = states.state(untransform(_load(load_serial, oid, read_tid)))
         if not committed_data:
             committed_data = _load(load_serial, oid, committed_tid)
         committed_state = states.state(untransform(committed_data))
-        resolved = resolve(old_state, committed_state, read_new_state())
-        state = RecordPickler(_persistent_id).dump(resolved)
-        return transform(head + with_stored_names(state))
+        resolved = resolve(old_state, committed_state, unpickler.load())
+        pickler = RecordPickler(_persistent_id)
+        pickler.start(memo)
+        return transform(head + with_stored_names(pickler.dump(resolved)))
     except Exception as error:
         reason = _reason(error)
         if not (isinstance(error, _Unresolvable | TransientError) or _is_from_btrees(error)):

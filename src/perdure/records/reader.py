@@ -14,7 +14,7 @@ from transaction.interfaces import TransientError
 from perdure.errors import ConnectionStateError, POSError, StateLoadError, dotted_name
 from perdure.records.broken import Broken, PersistentBroken, persistent_broken
 from perdure.records.classmeta import class_and_arguments, class_at_head, class_name
-from perdure.records.codec import FindGlobal, Pickles, unpickler_of
+from perdure.records.codec import FindGlobal, Pickles, memo_behind, unpickler_of
 from perdure.records.inert import text
 from perdure.records.references import oid_in
 
@@ -136,9 +136,8 @@ class RecordReader:
     def _keep_head(self, obj: Any, metadata: Any, head: bytes, unpickler: Any) -> None:
         """Note on a broken object how it was stored, so that it can be stored like that."""
         _, arguments = class_and_arguments(metadata, self._find_global)
-        memo = {id(value): (number, value) for number, value in unpickler.memo.copy().items()}
         obj.__dict__["__Broken_newargs__"] = arguments
-        obj.__dict__["__Broken_head__"] = (head, memo)
+        obj.__dict__["__Broken_head__"] = (head, memo_behind(unpickler))
 
     # References
 

@@ -25,7 +25,7 @@ from perdure.errors import (
 )
 from perdure.ids import oid_repr
 from perdure.records.broken import PersistentBroken
-from perdure.records.codec import RecordPickler, trial
+from perdure.records.codec import Memo, RecordPickler, trial
 from perdure.records.names import with_stored_names
 from perdure.records.paths import path_to
 
@@ -44,8 +44,6 @@ class WriterJar(Protocol):
         Raises `InvalidObjectReference` if it must not be referred to.
         """
 
-
-_Memo = dict[int, tuple[int, Any]]
 
 _PROTO: Final = b"\x80\x03"
 _STOP: Final = b"."
@@ -68,7 +66,7 @@ class RecordWriter:
         self.found: list[Any] = []
         self._jar = jar
         self._pickler = RecordPickler(self._make_persistent_id())
-        self._heads: dict[type, tuple[bytes, _Memo]] = {}
+        self._heads: dict[type, tuple[bytes, Memo | None]] = {}
 
     def serialize(self, obj: Any) -> bytes:
         """Return the record of an object as it is now.
@@ -81,8 +79,7 @@ class RecordWriter:
         cls = type(obj)
         head = self._heads.get(cls)
         if head is not None:
-            state = obj.__getstate__()
-            start, memo = head
+            start, memo, state = *head, obj.__getstate__()
         else:
             start, memo, state = self._head_and_state(obj, cls)
         pickler = self._pickler
@@ -96,7 +93,7 @@ class RecordWriter:
 
     # Class metadata
 
-    def _head_and_state(self, obj: Any, cls: type) -> tuple[bytes, _Memo, Any]:
+    def _head_and_state(self, obj: Any, cls: type) -> tuple[bytes, Memo | None, Any]:
         if isinstance(obj, PersistentBroken):
             state = obj.__getstate__()  # first, for a ghost learns of its head by loading
             return *_broken_head(obj, self._pickler), state
@@ -265,13 +262,13 @@ def _is_persistent_class(cls: type) -> bool:
     return isinstance(getattr(cls, "_p_oid", 0), bytes | NoneType)
 
 
-def _broken_head(broken: PersistentBroken, pickler: RecordPickler) -> tuple[bytes, _Memo]:
+def _broken_head(broken: PersistentBroken, pickler: RecordPickler) -> tuple[bytes, Memo | None]:
     """Return class metadata, and the memo behind it, for an object without a class."""
     if broken.__Broken_head__ is not None:
         return broken.__Broken_head__
     cls = type(broken)
     name = b"c%s\n%s\nq\x00" % (cls.__module__.encode(), cls.__name__.encode())
-    memo: _Memo = {id(cls): (0, cls)}
+    memo: Memo = {id(cls): (0, cls)}
     if not broken.__Broken_newargs__:
         return _PROTO + name + _STOP, memo
     pickler.start(memo)
