@@ -66,8 +66,11 @@ class Journal:
             return reader
 
     def append(self, tid: bytes, oids: Iterable[bytes], origin: object = None) -> None:
-        """Note that the transaction `tid` changed `oids`; `origin` itself need not be told."""
-        entry = _Entry(tid, frozenset(oids), origin)
+        """Note that the transaction `tid` changed `oids`; `origin` itself need not be told.
+
+        A set that is given is kept, and must not be changed any more.
+        """
+        entry = _Entry(tid, oids if isinstance(oids, set) else frozenset(oids), origin)
         with self._lock:
             self._append(entry)
 

@@ -50,11 +50,7 @@ class Snapshots:
 
     def undo_instance(self) -> UndoSnapshot:
         """Return what undoes transactions and tells every snapshot about it."""
-        return UndoSnapshot(self.storage, self.publish)
-
-    def publish(self, tid: bytes, oids: Iterable[bytes], origin: object = None) -> None:
-        """Note a commit that becomes visible next."""
-        self.journal.append(tid, oids, origin)
+        return UndoSnapshot(self.storage, self.journal.append)
 
     def changed(self) -> None:
         """Say that a commit has become visible."""
@@ -180,9 +176,10 @@ class Snapshot:
         self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
     ) -> bytes:
         modified, self._modified = self._modified, set()
+        publish_to_all, mine = self._shared.journal.append, self._reader
 
         def publish(tid: bytes) -> None:
-            self._shared.publish(tid, modified, self._reader)
+            publish_to_all(tid, modified, mine)
             if func is not None:
                 func(tid)
 
