@@ -1,0 +1,1 @@
+"""Perdure timed against ZODB, in one run: ``python -m benchmarks --help``."""

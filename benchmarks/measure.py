@@ -1,0 +1,108 @@
+"""Measuring: every engine does a round of a workload in turn, and medians are compared."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.engines import Engine
+from benchmarks.workload import NotAvailableError, Round, Sample, Workload
+
+__all__ = ["Figure", "Result", "measure"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one engine took per operation, in seconds, over all rounds."""
+
+    median_s: float
+    least_s: float
+    most_s: float
+    rounds: int
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> "Figure":
+        times = [sample.each_s for sample in samples]
+        return cls(median(times), min(times), max(times), len(times))
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the report: a metric of a workload at a size, by engine.
+
+    `missing` says, by engine, why there is no figure.
+    """
+
+    workload: str
+    metric: str
+    unit: str
+    size: int
+    figures: dict[str, Figure]
+    missing: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        return f"{self.workload}/{self.metric}" if self.metric else self.workload
+
+    def ratio(self, engine: str, peer: str) -> float | None:
+        """Return how many times as fast as `peer` this engine is; None if one is missing."""
+        if engine not in self.figures or peer not in self.figures:
+            return None
+        return self.figures[peer].median_s / self.figures[engine].median_s
+
+
+def measure(
+    workload: Workload, engines: Sequence[Engine], size: int, rounds: int, place: Path
+) -> list[Result]:
+    """Carry out `rounds` rounds with each engine, in turns, after one that does not count.
+
+    Who goes first changes with every round. Directories are made in `place` and
+    removed at the end.
+    """
+    samples: dict[str, list[dict[str, Sample]]] = {}
+    missing: dict[str, str] = {}
+    with ExitStack() as stack:
+        running: list[tuple[str, Round]] = []
+        for engine in engines:
+            directory = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=f"{workload.name}-{engine.name}-", dir=place)
+            )
+            try:
+                once = stack.enter_context(workload.prepare(engine, Path(directory), size))
+                once()  # warms up code, caches and the file
+            except NotAvailableError as error:
+                missing[engine.name] = str(error)
+            else:
+                running.append((engine.name, once))
+                samples[engine.name] = []
+        for name, once in _in_turns(running, min(rounds, workload.most_rounds)):
+            samples[name].append(once())
+    return list(_results(workload, size, samples, missing))
+
+
+def _in_turns(
+    running: Sequence[tuple[str, Callable[[], dict[str, Sample]]]], rounds: int
+) -> Iterator[tuple[str, Round]]:
+    for number in range(rounds):
+        yield from running if number % 2 == 0 else reversed(running)
+
+
+def _results(
+    workload: Workload,
+    size: int,
+    samples: dict[str, list[dict[str, Sample]]],
+    missing: dict[str, str],
+) -> Iterator[Result]:
+    units = {
+        metric: sample.unit
+        for rounds in samples.values()
+        for each in rounds
+        for metric, sample in each.items()
+    }
+    for metric, unit in (units or {"": ""}).items():
+        figures = {
+            name: Figure.of([each[metric] for each in rounds]) for name, rounds in samples.items()
+        }
+        yield Result(workload.name, metric, unit or workload.unit, size, figures, missing)

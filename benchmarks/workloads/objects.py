@@ -1,0 +1,149 @@
+"""Objects one by one: adding, changing and reading them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.engines import Engine
+from benchmarks.objects import Record, chain, connected, fill_chain, walk
+from benchmarks.workload import Round, Sample, Sizes, Stopwatch, check, workload
+
+__all__: list[str] = []
+
+SIZES = Sizes(small=1_000, large=50_000, quick=1_000, tiny=20)
+
+
+@workload("add", "object", SIZES)
+def add(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
+    """Commit SIZE new objects in one transaction; timed from making them to the commit's end."""
+    db = engine.open(directory, cache_size=2 * size)
+    with connected(db) as (manager, connection):
+
+        def once() -> dict[str, Sample]:
+            connection.root.first = None
+            manager.commit()
+            connection.cacheMinimize()
+            with Stopwatch() as watch:
+                connection.root.first = chain(size)
+                manager.commit()
+            with connected(db) as (_, other):
+                check("records", walk(other.root.first), (size, size * (size - 1) // 2))
+            return {"": watch.sample(size)}
+
+        yield once
+    db.close()
+
+
+@workload("update", "object", SIZES)
+def update(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
+    """Change SIZE loaded objects and commit them in one transaction."""
+    db = engine.open(directory, cache_size=2 * size)
+    fill_chain(db, size)
+    with connected(db) as (manager, connection):
+        records = [connection.root.first]
+        while records[-1].following is not None:
+            records.append(records[-1].following)
+        state = {"added": 0}
+
+        def once() -> dict[str, Sample]:
+            with Stopwatch() as watch:
+                for record in records:
+                    record.number += 1
+                manager.commit()
+            state["added"] += size
+            expected = (size, size * (size - 1) // 2 + state["added"])
+            with connected(db) as (_, other):
+                check("records", walk(other.root.first), expected)
+            return {"": watch.sample(size)}
+
+        yield once
+    db.close()
+
+
+@workload("read-cold", "object", SIZES)
+def read_cold(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
+    """Open the database and load SIZE objects, following references that leap about the file.
+
+    Timed is the walk. The object caches are empty; the file is in the system's cache.
+    """
+    db = engine.open(directory)
+    fill_chain(db, size)
+    db.close()
+
+    def once() -> dict[str, Sample]:
+        db = engine.open(directory, cache_size=2 * size)
+        with connected(db) as (_, connection):
+            first = connection.root.first
+            with Stopwatch() as watch:
+                found = walk(first)
+            check("records", found, (size, size * (size - 1) // 2))
+        db.close()
+        return {"": watch.sample(size)}
+
+    yield once
+
+
+@workload("read-again", "object", SIZES)
+def read_again(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
+    """Load SIZE objects again after `cacheMinimize`: they are there, but as ghosts."""
+    db = engine.open(directory, cache_size=2 * size)
+    fill_chain(db, size)
+    with connected(db) as (_, connection):
+        first = connection.root.first
+        kept = [first]
+        while kept[-1].following is not None:
+            kept.append(kept[-1].following)
+
+        def once() -> dict[str, Sample]:
+            connection.cacheMinimize()
+            with Stopwatch() as watch:
+                found = walk(first)
+            check("records", found, (size, size * (size - 1) // 2))
+            return {"": watch.sample(size)}
+
+        yield once
+    db.close()
+
+
+@workload("read-hot", "object", SIZES)
+def read_hot(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
+    """Walk SIZE objects that are loaded already, ten times."""
+    db = engine.open(directory, cache_size=2 * size)
+    fill_chain(db, size)
+    with connected(db) as (_, connection):
+        first = connection.root.first
+        walk(first)
+
+        def once() -> dict[str, Sample]:
+            with Stopwatch() as watch:
+                for _ in range(10):
+                    found = walk(first)
+            check("records", found, (size, size * (size - 1) // 2))
+            return {"": watch.sample(10 * size)}
+
+        yield once
+    db.close()
+
+
+@workload("big-object", "MB", Sizes(small=1, large=16, quick=1, tiny=1))
+def big_object(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
+    """Write an object of SIZE MB, then read it with an empty cache."""
+    db = engine.open(directory)
+    state = {"round": 0}
+
+    def once() -> dict[str, Sample]:
+        state["round"] += 1
+        data = bytes([state["round"] % 256]) * (size << 20)
+        with connected(db) as (manager, connection):
+            with Stopwatch() as writing:
+                connection.root.data = Record(0)
+                connection.root.data.text = data
+                manager.commit()
+            connection.cacheMinimize()
+            record = connection.root.data
+            with Stopwatch() as reading:
+                found = record.text
+            check("data", found == data, True)
+        return {"write": writing.sample(size), "read": reading.sample(size)}
+
+    yield once
+    db.close()

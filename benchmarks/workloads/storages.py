@@ -1,0 +1,90 @@
+"""What a storage does beside loading and storing: history, undo, pack."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import transaction
+
+from benchmarks.engines import Engine
+from benchmarks.filling import fill_file, records_on_the_way
+from benchmarks.objects import Record, connected, fill_chain, walk
+from benchmarks.workload import Round, Sample, Sizes, Stopwatch, check, workload
+
+__all__: list[str] = []
+
+
+@workload("history", "call", Sizes(small=100, large=1_000, quick=100, tiny=20))
+def history(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
+    """Ask for the last 20 revisions of an object that has SIZE, 100 times."""
+    db = engine.open(directory)
+    with connected(db) as (manager, connection):
+        connection.root.record = record = Record(0)
+        manager.commit()
+        for number in range(1, size):
+            record.number = number
+            manager.get().note(f"revision {number}")
+            manager.commit()
+        oid = record._p_oid
+
+    def once() -> dict[str, Sample]:
+        with Stopwatch() as watch:
+            for _ in range(100):
+                found = db.history(oid, 20)
+        expected = [f"revision {size - 1 - number}" for number in range(min(20, size - 1))]
+        check("revisions", [entry["description"] for entry in found][: len(expected)], expected)
+        return {"": watch.sample(100)}
+
+    yield once
+    db.close()
+
+
+@workload("undo", "object", Sizes(small=1_000, large=20_000, quick=1_000, tiny=20))
+def undo(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
+    """Undo a transaction that changed SIZE objects; timed with the commit of the undo."""
+    db = engine.open(directory, cache_size=2 * size)
+    fill_chain(db, size)
+
+    def once() -> dict[str, Sample]:
+        with connected(db) as (manager, connection):
+            record = connection.root.first
+            while record is not None:
+                record.number += 1
+                record = record.following
+            manager.commit()
+        undoing = transaction.TransactionManager()
+        with Stopwatch() as watch:
+            db.undo(db.undoLog(0, 1)[0]["id"], undoing.get())
+            undoing.commit()
+        with connected(db) as (_, connection):
+            check("records", walk(connection.root.first), (size, size * (size - 1) // 2))
+        return {"": watch.sample(size)}
+
+    yield once
+    db.close()
+
+
+@workload("pack", "object", Sizes(20_000, 1_000_000, 5_000, 500), most_rounds=3)
+def pack(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
+    """Pack a file of SIZE objects with garbage collection; one half is garbage."""
+    state = {"rounds": 0}
+
+    def once() -> dict[str, Sample]:
+        state["rounds"] += 1
+        place = directory / f"round{state['rounds']}"
+        place.mkdir()
+        fill_file(engine, place, size).close()
+        db = engine.open(place)
+        with Stopwatch() as watch:
+            db.pack(time.time())
+        # The root comes on top.
+        check("objects", len(db.storage), 1 + records_on_the_way(size))
+        with connected(db) as (_, connection):
+            check("reachable", walk(connection.root.first)[0], records_on_the_way(size))
+        db.close()
+        for path in place.iterdir():
+            path.unlink()
+        place.rmdir()
+        return {"": watch.sample(size)}
+
+    yield once
