@@ -278,6 +278,16 @@ def test_nothing_of_a_failed_state_is_held_on_to() -> None:
     assert watched() is None
 
 
+def test_nothing_of_a_written_state_is_held_on_to() -> None:
+    jar = Jar()
+    point = Point(1, 2)
+    watched = weakref.ref(point)
+    node = given(jar, Node(point=point))
+    jar.writer.serialize(node)
+    del node.point, point
+    assert watched() is None
+
+
 def test_a_class_that_cannot_be_found_again_is_refused() -> None:
     class Local(Persistent):
         pass

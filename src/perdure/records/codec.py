@@ -118,7 +118,7 @@ class RecordPickler:
 
     `start` begins a record with an empty memo, or with one that stands for what
     the caller writes in front; each `dump` returns the bytes of one more pickle
-    of that record. After an error `forget` lets go of all it holds.
+    of that record. `forget` ends it, and lets go of all that the memo holds.
     """
 
     __slots__ = ("_chunks", "_pickler", "_sink")

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from perdure.ids import oid_repr
 from perdure.records.inert import Inert, InertClass, class_name_of, load_inert
+from perdure.records.names import local_name
 from perdure.records.references import Reference, parse_reference
 
 __all__ = ["plain_record"]
@@ -110,29 +111,20 @@ class _View:
         }
 
     def _object(self, value: Inert, path: _Path) -> Any:
-        name = class_name_of(type(value)) if value.function is None else None
+        name = ".".join(local_name(*type(value).stored)) if value.function is None else None
         if name in _WELL_KNOWN:
             try:
                 return self._well_known(_WELL_KNOWN[name], value, path)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
                 pass  # not made as that class makes it; shown as any other object
-        shown: dict[str, Any] = {}
-        args: Any = value.args
-        state = value.state
-        if name == "copyreg._reconstructor" and len(args) == 3:
-            shown["$object"] = class_name_of(args[0])
-            if args[2] is not None:
-                shown["arguments"] = self._items(args[2:], (path, "arguments"))
-        else:
-            shown["$call" if value.called or name is None else "$object"] = (
-                self.plain(value.function, (path, "$call")) if name is None else name
-            )
-            if args or value.called:
-                shown["arguments"] = self._items(args, (path, "arguments"))
+        kind, made_by, args = _how_made(value, name)
+        shown: dict[str, Any] = {kind: class_name_of(made_by) or self.plain(made_by, (path, kind))}
+        if args or kind == "$call":
+            shown["arguments"] = self._items(args, (path, "arguments"))
         if value.kwargs:
             shown["keywords"] = self.plain(value.kwargs, (path, "keywords"))
-        if state:
-            shown["state"] = self.plain(state[0], (path, "state"))
+        if value.state:
+            shown["state"] = self.plain(value.state[0], (path, "state"))
         if value.items:
             shown["items"] = self._items(value.items, (path, "items"))
         if value.pairs:
@@ -159,6 +151,16 @@ class _View:
         if offsets == [None]:
             shown["zone"] = self.plain(zones[0], (path, "zone"))
         return shown
+
+
+def _how_made(value: Inert, name: str | None) -> tuple[str, Any, tuple[Any, ...]]:
+    """Return "$object" or "$call", of what, and with which arguments."""
+    if value.function is not None:
+        return "$call", value.function, value.args
+    if name == "copyreg._reconstructor" and len(value.args) == 3:
+        # How protocols 0 and 1 made an object: class, class in C below it, and that one's state.
+        return "$object", value.args[0], () if value.args[2] is None else value.args[2:]
+    return "$call" if value.called else "$object", type(value), value.args
 
 
 def _reference(reference: Reference) -> dict[str, Any]:

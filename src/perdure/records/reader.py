@@ -14,7 +14,7 @@ from transaction.interfaces import TransientError
 from perdure.errors import ConnectionStateError, POSError, StateLoadError, dotted_name
 from perdure.records.broken import Broken, PersistentBroken, persistent_broken
 from perdure.records.classmeta import class_and_arguments, class_at_head, class_name
-from perdure.records.codec import FindGlobal, Pickles, memo_behind, unpickler_of
+from perdure.records.codec import PROTOCOL, FindGlobal, Pickles, memo_behind, unpickler_of
 from perdure.records.inert import text
 from perdure.records.references import oid_in
 
@@ -123,8 +123,9 @@ class RecordReader:
         head = record[: source.position]
         if isinstance(obj, PersistentBroken):
             self._keep_head(obj, metadata, head, unpickler)
-        elif metadata is type(obj) and class_at_head(head) is not None:
-            # The next record of this class need not be read from its beginning.
+        elif metadata is type(obj) and head[1] <= PROTOCOL and class_at_head(head) is not None:
+            # The next record of this class need not be read from its beginning. (From
+            # protocol 4 on, opcodes count on what an unpickler has put into its memo itself.)
             before_state = self._unpickler(Pickles(head))
             before_state.load()
             self._heads[metadata] = head, before_state.memo

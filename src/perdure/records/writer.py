@@ -87,9 +87,10 @@ class RecordWriter:
         try:
             return start + with_stored_names(pickler.dump(state))
         except BaseException as error:
-            pickler.forget()
             self._explain(error, obj, state)
             raise
+        finally:
+            pickler.forget()
 
     # Class metadata
 
