@@ -1,1 +1,1 @@
-"""testing"""
+"""Help for tests: what storages promise (`contract`, which needs pytest)."""

@@ -1,0 +1,31 @@
+"""The storage contract, kept by the storage in memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from perdure.storages.memory import MappingStorage
+from perdure.testing.contract import (
+    ExternalGCContract,
+    IterationContract,
+    ReadVerifyingContract,
+    RecordIterationContract,
+    RestoreContract,
+    StorageContract,
+    UndoContract,
+)
+
+
+class TestMappingStorage(
+    StorageContract,
+    IterationContract,
+    UndoContract,
+    RestoreContract,
+    RecordIterationContract,
+    ReadVerifyingContract,
+    ExternalGCContract,
+):
+    @pytest.fixture
+    def make_storage(self) -> Callable[[str], Any]:
+        return MappingStorage
