@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def test_an_error_in_the_code_shows_its_traceback_and_fails(path: Path) -> None:
     assert result.returncode == 1
     assert "KeyError: 'nothing'" in result.stderr
     assert greeting(path) == "hello"
+
+
+def test_a_file_in_use_names_its_holder_in_one_line(path: Path) -> None:
+    with perdure.DB(path):
+        result = run_perdure("shell", path, "-c", "pass")
+    assert result.returncode == 1
+    assert (
+        f"{path} is open for writing by the process with pid {os.getpid()} since" in result.stderr
+    )
+    assert result.stderr.count("\n") == 1
 
 
 def test_a_missing_file_is_created_only_when_asked_for(tmp_path: Path) -> None:

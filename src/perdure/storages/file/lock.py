@@ -39,7 +39,7 @@ class FileLock:
 def _holder(path: Path) -> str:
     """Return who holds the lock file, as far as it tells."""
     try:
-        words = path.read_text(errors="replace").split(maxsplit=1)
+        words = path.read_text(errors="replace").strip().split(maxsplit=1)
     except OSError:
         words = []
     if not words or not words[0].isdecimal():
