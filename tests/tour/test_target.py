@@ -51,6 +51,15 @@ def test_no_file_and_an_empty_database_are_free(tmp_path: Path) -> None:
     refuse_strangers(tmp_path / "empty.fs")
 
 
+@pytest.mark.parametrize("content", [b"", b"FS30"])
+def test_a_file_without_a_transaction_is_free(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "tour.fs"
+    path.write_bytes(content)
+    refuse_strangers(path)
+    with perdure.open(path) as db:
+        assert prepare(db, fresh=False) == "starting with an empty database"
+
+
 def test_a_library_is_made_once_and_then_used_again() -> None:
     with perdure.DB(None) as db:
         assert prepare(db, fresh=False) == "starting with an empty database"

@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 
 import perdure
-from perdure.errors import FileStorageFormatError, POSError
+from perdure.errors import FileStorageFormatError, POSError, ReadOnlyError
 from perdure.tour.model import Library
 
 __all__ = ["NotATourError", "prepare", "refuse_strangers"]
@@ -40,6 +40,8 @@ def refuse_strangers(path: Path) -> None:
         db = perdure.open(path, read_only=True)
     except FileStorageFormatError as error:
         raise NotATourError(path, "not a database") from error
+    except ReadOnlyError:
+        return  # opening wanted to make a root: there is none, and so nothing at all
     try:
         with db.transaction() as connection:
             root = connection.root()
