@@ -22,7 +22,7 @@ from perdure.errors import (
     UndoError,
 )
 
-__all__ = ["Changes", "Planned", "Resolve", "Revisions", "Undone"]
+__all__ = ["Changes", "Keep", "Kept", "Planned", "Resolve", "Revisions", "Undone", "record_of"]
 
 Place = TypeVar("Place")
 
@@ -41,7 +41,20 @@ class Undone(NamedTuple, Generic[Place]):
     previous: Place | None
 
 
-Planned = tuple[bytes | None, Place | None, Place | None]
+class Kept(Protocol):
+    """A record that is kept elsewhere until it is written."""
+
+    def __len__(self) -> int:
+        """Return its size in bytes."""
+
+    def read(self) -> bytes:
+        """Return it."""
+
+
+Keep = Callable[[bytes], bytes | Kept]
+"""Takes a record for which there is no room; returns what stands for it till it is written."""
+
+Planned = tuple[bytes | Kept | None, Place | None, Place | None]
 """One record to be written: data, back, previous.
 
 `data` is the record, or None where it says the same as the one at `back`; both
@@ -69,16 +82,31 @@ class Revisions(Protocol[Place]):
         """Return the records of a transaction; `UndoError` if it cannot be undone."""
 
 
+def record_of(data: bytes | Kept) -> bytes:
+    """Return a planned record, wherever it is kept."""
+    return data if isinstance(data, bytes) else data.read()
+
+
 class Changes(Generic[Place]):
     """The requests of one transaction and the plan that follows from them.
 
     `planned` maps oids to what will be written, `resolved` lists the oids whose
     conflicts were resolved. `basis` counts the commits that the plan knows of.
+    Records beyond `room` bytes are given to `keep`; by default they stay as they are.
     """
 
-    def __init__(self, revisions: Revisions[Place], resolve: Resolve, basis: int) -> None:
+    def __init__(
+        self,
+        revisions: Revisions[Place],
+        resolve: Resolve,
+        basis: int,
+        room: int = 0,
+        keep: Keep = bytes,
+    ) -> None:
         self._revisions = revisions
         self._resolve = resolve
+        self._room = room
+        self._keep = keep
         self._requests: list[tuple[Callable[..., object], tuple[object, ...]]] = []
         self.planned: dict[bytes, Planned[Place]] = {}
         self.resolved: list[bytes] = []
@@ -88,15 +116,19 @@ class Changes(Generic[Place]):
         """Write `data`, made from revision `serial`; `ConflictError` if that is not current."""
         if not data:
             raise StorageError("a record cannot be empty; deleteObject deletes an object")
-        self._plan_store(oid, serial, data)
-        self._requests.append((self._plan_store, (oid, serial, data)))
+        self._room -= len(data)
+        kept = data if self._room >= 0 else self._keep(data)
+        self._plan_store(oid, serial, kept)
+        self._requests.append((self._plan_store, (oid, serial, kept)))
 
     def restore(self, oid: bytes, data: bytes | None, source_tid: bytes | None) -> None:
         """Write `data`, whatever is current; `source_tid` may have written the same bytes."""
         if data is not None and not data:
             raise StorageError("a record cannot be empty; None stands for an object that is gone")
-        self._plan_restore(oid, data, source_tid)
-        self._requests.append((self._plan_restore, (oid, data, source_tid)))
+        self._room -= len(data or b"")
+        kept = data if data is None or self._room >= 0 else self._keep(data)
+        self._plan_restore(oid, kept, source_tid)
+        self._requests.append((self._plan_restore, (oid, kept, source_tid)))
 
     def delete(self, oid: bytes, serial: bytes) -> None:
         """Write that the object is gone; `ConflictError` if `serial` is not current."""
@@ -125,21 +157,23 @@ class Changes(Generic[Place]):
             plan(*arguments)
         self.basis = basis
 
-    def _plan_store(self, oid: bytes, serial: bytes, data: bytes) -> None:
+    def _plan_store(self, oid: bytes, serial: bytes, data: bytes | Kept) -> None:
         current, committed = self._revisions.newest(oid)
         if committed != serial and current is not None:
-            data = self._resolve(oid, committed, serial, data, b"")
+            data = self._resolve(oid, committed, serial, record_of(data), b"")
             self.resolved.append(oid)
         self.planned[oid] = (data, None, current)
 
-    def _plan_restore(self, oid: bytes, data: bytes | None, source_tid: bytes | None) -> None:
+    def _plan_restore(
+        self, oid: bytes, data: bytes | Kept | None, source_tid: bytes | None
+    ) -> None:
         revisions = self._revisions
         current, _ = revisions.newest(oid)
         if data is not None and source_tid is not None:
             # The source is a hint: it may be packed away here, or hold something else.
             source = revisions.written_by(oid, source_tid)
             origin = None if source is None else revisions.origin(oid, source)
-            if origin is not None and revisions.data_at(oid, origin) == data:
+            if origin is not None and revisions.data_at(oid, origin) == record_of(data):
                 self.planned[oid] = (None, origin, current)
                 return
         self.planned[oid] = (data, None, current)
@@ -213,7 +247,7 @@ class Changes(Generic[Place]):
         if planned is not None:
             data, origin, _ = planned
             if data is not None:
-                return data
+                return record_of(data)
         else:
             current, _ = self._revisions.newest(oid)
             origin = None if current is None else self._revisions.origin(oid, current)

@@ -90,44 +90,21 @@ class Gate(Generic[Changes]):
             visitor = self._expect(transaction, Phase.BEGUN)
         return visitor.changes
 
-    @contextmanager
-    def voting(self, transaction: Any) -> Iterator[Changes]:
+    def voting(self, transaction: Any) -> "_Voting[Changes]":
         """Wait for the commit lock and hold it on; give it back if the body raises.
 
-        Raises `StorageTransactionError` like `changes`, and where the lock is held
-        by a vote of this very thread: it would wait for itself.
+        Returns a context manager; its value are the changes. Entering raises
+        `StorageTransactionError` like `changes`.
         """
-        visitor = self._expect(transaction, Phase.BEGUN)
-        voted = self._voted
-        if voted is not None and voted.thread == threading.get_ident():
-            raise StorageTransactionError(
-                "this storage takes part twice in one transaction, through two connections "
-                "or through a connection and an undo; give each a transaction of its own"
-            )
-        self._commit_lock.acquire()
-        try:
-            self._expect(transaction, Phase.BEGUN)  # the wait may have been long
-            visitor.thread = threading.get_ident()
-            self._voted = visitor
-            yield visitor.changes
-            visitor.phase = Phase.VOTED
-        except BaseException:
-            visitor.phase = Phase.FAILED
-            self._voted = None
-            self._commit_lock.release()
-            raise
+        return _Voting(self, transaction)
 
-    @contextmanager
-    def finishing(self, transaction: Any) -> Iterator[Changes]:
+    def finishing(self, transaction: Any) -> "_Finishing[Changes]":
         """Forget a transaction that voted, and give the commit lock back after the body.
 
-        Raises `StorageTransactionError` if it did not vote.
+        Returns a context manager; its value are the changes. Entering raises
+        `StorageTransactionError` if the transaction did not vote.
         """
-        visitor = self._expect(transaction, Phase.VOTED)
-        try:
-            yield visitor.changes
-        finally:
-            self._forget(visitor)
+        return _Finishing(self, transaction)
 
     @contextmanager
     def aborting(self, transaction: Any) -> Iterator[tuple[Changes, Phase] | None]:
@@ -174,6 +151,24 @@ class Gate(Generic[Changes]):
         """Refuse everything but aborting from now on, with the error that `refusal` makes."""
         self._refusal = refusal
 
+    def _enter_vote(self, transaction: Any) -> _Visitor[Changes]:
+        visitor = self._expect(transaction, Phase.BEGUN)
+        self._commit_lock.acquire()
+        try:
+            self._voted = self._expect(transaction, Phase.BEGUN)  # the wait may have been long
+        except BaseException:
+            self._commit_lock.release()
+            raise
+        return visitor
+
+    def _leave_vote(self, visitor: _Visitor[Changes], failed: bool) -> None:
+        if failed:
+            visitor.phase = Phase.FAILED
+            self._voted = None
+            self._commit_lock.release()
+        else:
+            visitor.phase = Phase.VOTED
+
     def _expect(self, transaction: Any, phase: Phase) -> _Visitor[Changes]:
         visitor = self._visitors.get(id(transaction))
         if self._refusal is not None:
@@ -194,3 +189,40 @@ class Gate(Generic[Changes]):
         if visitor.phase is Phase.VOTED:
             self._voted = None
             self._commit_lock.release()
+
+
+# Classes, since each commit enters both: a generator takes three times as long.
+
+
+class _Voting(Generic[Changes]):
+    """The body of a vote; see `Gate.voting`."""
+
+    __slots__ = ("_gate", "_transaction", "_visitor")
+
+    def __init__(self, gate: Gate[Changes], transaction: Any) -> None:
+        self._gate = gate
+        self._transaction = transaction
+
+    def __enter__(self) -> Changes:
+        self._visitor = self._gate._enter_vote(self._transaction)
+        return self._visitor.changes
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._gate._leave_vote(self._visitor, kind is not None)
+
+
+class _Finishing(Generic[Changes]):
+    """The body of a finish; see `Gate.finishing`."""
+
+    __slots__ = ("_gate", "_transaction", "_visitor")
+
+    def __init__(self, gate: Gate[Changes], transaction: Any) -> None:
+        self._gate = gate
+        self._transaction = transaction
+
+    def __enter__(self) -> Changes:
+        self._visitor = self._gate._expect(self._transaction, Phase.VOTED)
+        return self._visitor.changes
+
+    def __exit__(self, *_: object) -> None:
+        self._gate._forget(self._visitor)

@@ -29,7 +29,7 @@ from perdure.interfaces import (
     load_extension,
 )
 from perdure.storages import undolog
-from perdure.storages.changes import Changes
+from perdure.storages.changes import Changes, record_of
 from perdure.storages.gate import Gate
 from perdure.storages.iterated import IteratedTransaction
 from perdure.storages.oids import OidSource
@@ -304,7 +304,7 @@ class MappingStorage:
             if func is not None:
                 func(tid)
             records = [
-                MemoryRecord(oid, tid, data, back)
+                MemoryRecord(oid, tid, None if data is None else record_of(data), back)
                 for oid, (data, back, _) in draft.changes.planned.items()
             ]
             self._revisions.add(

@@ -28,17 +28,14 @@ class CommittedRecords:
         self._queue = queue
 
     def newest(self, oid: bytes) -> tuple[int | None, bytes]:
-        position = self._newest_position(oid)
+        # In this order: what leaves the queue is in the index by then.
+        position = self._queue.position(oid) or self._index.get(oid)
         if not position:
             return None, ZERO
         head = pread(self._file.descriptor, 16, position)
         if head[:8] != oid:
             self._view.header(oid, position)  # which says what is wrong
         return position, head[8:]
-
-    def _newest_position(self, oid: bytes) -> int:
-        # In this order: what leaves the queue is in the index by then.
-        return self._queue.position(oid) or self._index.get(oid)
 
     def origin(self, oid: bytes, place: int) -> int | None:
         return self._view.origin(oid, place) or None
@@ -47,7 +44,7 @@ class CommittedRecords:
         return self._view.data_at(oid, place)
 
     def written_by(self, oid: bytes, tid: bytes) -> int | None:
-        return self._view.find(oid, self._newest_position(oid), tid) or None
+        return self._view.find(oid, self.newest(oid)[0] or 0, tid) or None
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         """Return the record that `serial` wrote; `POSKeyError` if there is none."""

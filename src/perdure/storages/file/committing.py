@@ -28,6 +28,7 @@ from perdure.storages.file.fileops import FileOperations, write_all
 from perdure.storages.file.format import STATUS_OFFSET, check_metadata
 from perdure.storages.file.groups import CommitQueue, Written
 from perdure.storages.file.reader import View
+from perdure.storages.file.spool import Spool
 from perdure.storages.gate import Gate, Phase
 
 __all__ = ["Committer"]
@@ -38,6 +39,9 @@ log = logging.getLogger("perdure.storages.file")
 _UNKNOWN: Final = (
     "what the disk holds is not known any more, so the storage refuses everything; open it again"
 )
+_MEMORY_LIMIT: Final = 64 << 20
+"""Bytes of records that a transaction keeps in memory before its vote."""
+
 _STATUSES: Final = (" ", "p", "u")
 _NOTHING_KEPT: Final = "nothing of the transaction was kept"
 
@@ -50,6 +54,7 @@ class _Draft:
     status: bytes  # once it is finished
     tid: bytes  # b"" until the vote, unless it was asked for
     changes: Changes[int]
+    spool: Spool
     encoded: Encoded = NOTHING_ENCODED
 
 
@@ -70,6 +75,7 @@ class Committer:
         failed: Callable[[], object],
     ) -> None:
         self._operations = operations
+        self._directory = view.file.path.parent
         self._quota = quota
         self._resolve = resolve
         self._failed = failed
@@ -100,8 +106,10 @@ class Committer:
             self._gate.check_tid(tid)
         metadata = Metadata(user, description, extension)
         basis = self._commits  # before the records: a plan may be taken for older, not for newer
-        changes = Changes(self._records, self._resolve, basis)
-        self._gate.begin(transaction, _Draft(metadata, status.encode(), tid or b"", changes))
+        spool = Spool(self._directory)
+        changes = Changes(self._records, self._resolve, basis, _MEMORY_LIMIT, spool.keep)
+        draft = _Draft(metadata, status.encode(), tid or b"", changes, spool)
+        self._gate.begin(transaction, draft)
 
     def changes(self, transaction: HasMetaData) -> Changes[int]:
         """Return what a transaction has planned so far, to add to it."""
@@ -125,12 +133,14 @@ class Committer:
                 draft.changes.planned,
                 self._end,
                 self._queue.durable,
+                in_memory=draft.spool.empty,
             )
             self._check_quota(encoded.end)
             if not encoded.sealed:
                 # What stands before a transaction without a trailer counts as complete.
                 self._queue.make_durable(self._end)
-            with self._writing():
+            with self._file_lock:
+                self._refuse_if_closed()
                 self._append(encoded)
         return draft.changes.resolved
 
@@ -139,7 +149,8 @@ class Committer:
 
         `func` is called with the tid when it is durable and not yet visible.
         """
-        with self._gate.finishing(transaction) as draft, self._writing():
+        with self._gate.finishing(transaction) as draft, self._file_lock:
+            self._refuse_if_closed()
             encoded, queue = draft.encoded, self._queue
             try:
                 self._write([draft.status], encoded.position + STATUS_OFFSET)
@@ -171,13 +182,23 @@ class Committer:
 
     @contextmanager
     def exclusive(self) -> Iterator[Callable[[View], None]]:
-        """Keep everybody from committing; the body gets a function to call with a new view."""
+        """Keep everybody from committing, when what is under way is visible.
+
+        The body gets a function to call when another file has taken the place of
+        this one, with the view of that.
+        """
         with self._gate.exclusive():
             self._queue.wait_until_empty()
 
             def swap(view: View) -> None:
                 self._use(view)
                 self._commits += 1
+                try:
+                    self._operations.sync_directory(self._directory)
+                except OSError as error:
+                    # After a crash the name may stand for the old file again, without
+                    # whatever would be committed to the new one.
+                    raise self._fail(error) from error
 
             yield swap
 
@@ -194,12 +215,9 @@ class Committer:
                 f"expected at most {self._quota}, the quota; nothing was written"
             )
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._file_lock:
-            if self._refusal is not None:
-                raise self._refusal()
-            yield
+    def _refuse_if_closed(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal()
 
     def _append(self, encoded: Encoded) -> None:
         try:

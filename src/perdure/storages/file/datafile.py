@@ -8,7 +8,7 @@ after the storage was closed, or packed, reads from the file that it began with.
 import os
 from pathlib import Path
 
-from perdure.errors import CorruptDataError
+from perdure.errors import CorruptDataError, FileAccessError
 from perdure.storages.file.format import (
     RECORD_HEADER,
     TRANSACTION_HEADER,
@@ -36,8 +36,14 @@ class DataFile:
         return os.fstat(self.descriptor).st_size
 
     def read(self, position: int, size: int) -> bytes:
-        """Return `size` bytes from `position` on, fewer where the file ends."""
-        data = os.pread(self.descriptor, size, position)
+        """Return `size` bytes from `position` on, fewer where the file ends.
+
+        Raises `FileAccessError` where the operating system refuses.
+        """
+        try:
+            data = os.pread(self.descriptor, size, position)
+        except OSError as error:
+            raise self.unreadable(position, error) from error
         if len(data) == size or not data:
             return data
         return data + self.read(position + len(data), size - len(data))
@@ -55,6 +61,10 @@ class DataFile:
             found = f"{left} bytes before the end of the file"
             raise CorruptDataError(self.path, position, found, f"{size} bytes", oid)
         return data
+
+    def unreadable(self, position: int, error: OSError) -> FileAccessError:
+        """Return what to raise where the operating system does not let us read."""
+        return FileAccessError(self.path, f"read it at byte {position}", error, "nothing changed")
 
     def record_header(self, position: int, oid: bytes | None = None) -> RecordHeader:
         """Return the header of the record at `position`.

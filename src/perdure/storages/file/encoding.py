@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
-from perdure.storages.changes import Planned
+from perdure.storages.changes import Kept, Planned, record_of
 from perdure.storages.file.format import (
     NUMBER,
     RECORD_HEADER,
@@ -59,10 +59,12 @@ def encode(
     position: int,
     durable: int,
     status: bytes = UNFINISHED,
+    in_memory: bool = True,
 ) -> Encoded:
     """Return the transaction `tid`, to be written at `position`.
 
-    `durable` is the position up to which the file has been synced.
+    `durable` is the position up to which the file has been synced, `in_memory`
+    says that all data are bytes.
     """
     user, note, extension = metadata
     extension_size = extension_field_size(extension)
@@ -75,7 +77,9 @@ def encode(
     end += NUMBER.size
     sealed = extension_size > len(extension)
     # Read twice, for the checksum and for the file: only what is small is kept joined.
-    small = [b"".join(parts)] if end - first <= _CHUNK_SIZE else None
+    small = (
+        [b"".join(cast(list[bytes], parts))] if in_memory and end - first <= _CHUNK_SIZE else None
+    )
     if sealed:
         head += pack_extension(extension, position, length, durable)
         head += seal(head, small or _joined(parts))
@@ -87,9 +91,9 @@ def encode(
 
 def _records(
     tid: bytes, planned: dict[bytes, Planned[int]], position: int, at: int
-) -> tuple[list[bytes], dict[bytes, int], int]:
+) -> tuple[list[bytes | Kept], dict[bytes, int], int]:
     """Return the records in parts, where each of them stands, and where they end."""
-    parts: list[bytes] = []
+    parts: list[bytes | Kept] = []
     positions: dict[bytes, int] = {}
     pack, add = RECORD_HEADER.pack, parts.append
     header_size = RECORD_HEADER.size
@@ -107,12 +111,12 @@ def _records(
     return parts, positions, at
 
 
-def _joined(parts: list[bytes]) -> Iterator[bytes]:
+def _joined(parts: list[bytes | Kept]) -> Iterator[bytes]:
     """Yield the parts in order, joined to pieces that are worth a write."""
     start = size = 0
     for number, part in enumerate(parts, 1):
         size += len(part)
         if size >= _CHUNK_SIZE:
-            yield b"".join(parts[start:number])
+            yield b"".join(map(record_of, parts[start:number]))
             start, size = number, 0
-    yield b"".join(parts[start:])
+    yield b"".join(map(record_of, parts[start:]))

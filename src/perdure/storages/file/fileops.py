@@ -58,12 +58,15 @@ def write_all(
     operations: FileOperations, descriptor: int, pieces: Sequence[bytes], position: int
 ) -> int:
     """Write `pieces` from `position` on, whatever it takes; return the position behind them."""
-    while any(pieces):
+    left = sum(map(len, pieces))
+    while left:
         written = operations.write(descriptor, pieces, position)
         if not written:
             raise OSError(errno.EIO, "nothing could be written, for no reason given")
         position += written
-        pieces = _rest(pieces, written)
+        left -= written
+        if left:
+            pieces = _rest(pieces, written)
     return position
 
 

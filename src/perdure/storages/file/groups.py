@@ -48,7 +48,9 @@ class CommitQueue:
         self._publish = publish
         self._fail = fail
         self._waiting: tuple[Written, ...] = ()  # replaced as a whole: read without the lock
-        self._changed = threading.Condition()  # guards `_waiting` against two writers
+        self._changed = threading.Condition(
+            threading.Lock()
+        )  # guards `_waiting` against two writers
         self._sync_lock = threading.Lock()
         self._written = self._durable = durable
         self._failure: OSError | None = None

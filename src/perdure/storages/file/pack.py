@@ -25,7 +25,7 @@ from perdure.storages.file.iterate import read_transaction
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
 
-__all__ = ["pack_file", "put_in_place"]
+__all__ = ["pack_file", "packed_path", "put_in_place"]
 
 
 class Kept(NamedTuple):
@@ -36,55 +36,47 @@ class Kept(NamedTuple):
     dropped: int
 
 
-def pack_file(
-    operations: FileOperations,
-    view: View,
-    stop: bytes,
-    references: References | None,
-    keep_old: bool,
-) -> View | None:
-    """Pack the file of `view` and put the packed one in its place; return the view of that.
+def packed_path(path: Path) -> Path:
+    """Return where the packed file is written before it takes the place of `path`."""
+    return path.with_name(path.name + ".pack")
 
-    With `references`, garbage goes too. With `keep_old` the file stays as
-    `NAME.old`. Returns None if there is nothing to drop. Nobody may commit
-    meanwhile.
+
+def pack_file(
+    operations: FileOperations, view: View, stop: bytes, references: References | None
+) -> View | None:
+    """Write a packed copy of the file of `view`, synced; return the view of that.
+
+    With `references`, garbage goes too. Returns None if there is nothing to
+    drop. Nobody may commit meanwhile. Raises `OSError` and what reading raises;
+    then nothing is left of the copy.
     """
     kept = _choose(view, stop, references)
     if not kept.dropped:
         return None
-    path = view.file.path
-    packed = path.with_name(path.name + ".pack")
+    path = packed_path(view.file.path)
     try:
-        descriptor = operations.open(packed, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        copy = _copy(operations, view, DataFile(path, descriptor), kept)
+        descriptor = operations.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        copy = _copy(operations, view, DataFile(view.file.path, descriptor), kept)
         operations.sync(descriptor)
     except BaseException:
-        operations.unlink(packed)
+        with suppress(FileNotFoundError):
+            operations.unlink(path)
         raise
-    put_in_place(operations, packed, path, keep_old)
     return copy
 
 
-def put_in_place(operations: FileOperations, packed: Path, path: Path, keep_old: bool) -> None:
-    """Give the packed file its name; at no moment is there no file of that name."""
+def put_in_place(operations: FileOperations, path: Path, keep_old: bool) -> None:
+    """Give the packed file the name `path`; at no moment is there no file of that name.
+
+    With `keep_old` the file that had it is `NAME.old` then. Raises `OSError`
+    while everything still has its name.
+    """
     if keep_old:
         old = path.with_name(path.name + ".old")
         with suppress(FileNotFoundError):
             operations.unlink(old)
         operations.link(path, old)
-    operations.rename(packed, path)
-    operations.sync_directory(path.parent)
-
-
-def _transactions(view: View, position: int) -> Iterator[Transaction]:
-    """Yield the transactions from `position` on; `CorruptDataError` where one is not sound."""
-    scanner = Scanner(view.file, view.end)
-    while position < view.end:
-        found = scanner.examine(position)
-        if isinstance(found, Unsound):
-            raise CorruptDataError(view.file.path, found.position, found.found, found.expected)
-        yield found
-        position = found.end
+    operations.rename(packed_path(path), path)
 
 
 def _choose(view: View, stop: bytes, references: References | None) -> Kept:
@@ -147,7 +139,8 @@ def _copy(operations: FileOperations, view: View, target: DataFile, kept: Kept) 
                 planned[oid] = _moved(view, copy, oid, position)
             elif kept.positions.get(oid) == position:
                 planned[oid] = view.data_at(oid, position), None, None
-        if planned or not old:
+        # The newest one stays, even empty: the next tid must be later after reopening, too.
+        if planned or not old or transaction.end == view.end:
             status = b"p" if old else transaction.header.status
             _write(operations, view, copy, transaction, planned, status)
     return copy

@@ -1,5 +1,6 @@
 """What a data file tells about its past: revisions of an object, transactions to undo."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ from perdure.interfaces import load_extension
 from perdure.storages import undolog
 from perdure.storages.file.iterate import backward, read_transaction
 from perdure.storages.file.reader import View
+
+log = logging.getLogger("perdure.storages.file")
 
 __all__ = ["revisions", "undoable"]
 
@@ -32,7 +35,7 @@ def revisions(view: View, oid: bytes) -> Iterator[dict[str, Any]]:
         record = view.header(oid, position)
         _, (user, note, extension) = read_transaction(view.file, record.transaction)
         yield {
-            **load_extension(extension),
+            **_items(extension),
             "time": time_of(record.tid),
             "user_name": user,
             "description": note,
@@ -40,3 +43,12 @@ def revisions(view: View, oid: bytes) -> Iterator[dict[str, Any]]:
             "size": record.data_size,
         }
         position = record.previous
+
+
+def _items(extension: bytes) -> dict[str, Any]:
+    """Return what an extension holds, nothing if it cannot be loaded here."""
+    try:
+        return load_extension(extension)
+    except Exception:  # whatever the classes in it raise
+        log.debug("an extension of %d bytes cannot be loaded", len(extension), exc_info=True)
+        return {}

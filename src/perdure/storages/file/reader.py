@@ -71,7 +71,10 @@ class View:
         next_tid = None
         descriptor = self.file.descriptor
         while True:
-            ahead = pread(descriptor, _READ_AHEAD, position)
+            try:
+                ahead = pread(descriptor, _READ_AHEAD, position)
+            except OSError as error:
+                raise self.file.unreadable(position, error) from error
             if len(ahead) < _HEADER_SIZE:
                 self._header_of(oid, position, ahead)  # which says what is wrong; so below
             found_oid, found_tid, previous, _, version_size, size = _unpack_header(ahead)
@@ -147,7 +150,7 @@ class View:
 
     def _fields(self, oid: bytes, position: int) -> tuple[bytes, bytes, int, int, int, int]:
         """Return the fields of a header, checked like those of `header`, without making one."""
-        data = pread(self.file.descriptor, _HEADER_SIZE, position)
+        data = self.file.read(position, _HEADER_SIZE)
         if len(data) < _HEADER_SIZE:
             return self._header_of(oid, position, data)
         fields: tuple[bytes, bytes, int, int, int, int] = _unpack_header(data)

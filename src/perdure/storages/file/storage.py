@@ -11,13 +11,14 @@ This is the face; what it does is done by its parts.
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from perdure.clock import tid_at
+from perdure.clock import tid_at, time_of
 from perdure.errors import (
     POSKeyError,
     ReadOnlyError,
@@ -36,6 +37,7 @@ from perdure.interfaces import (
     RestoreableStorage,
     Revision,
     StorageWrapper,
+    TransactionMetaData,
     UndoableStorage,
     declares,
 )
@@ -48,7 +50,7 @@ from perdure.storages.file.iterate import backward, forward
 from perdure.storages.file.loading import index_path, load_view, save_index
 from perdure.storages.file.lock import FileLock
 from perdure.storages.file.openfile import access, open_data_file
-from perdure.storages.file.pack import pack_file, put_in_place
+from perdure.storages.file.pack import pack_file, packed_path, put_in_place
 from perdure.storages.file.past import revisions, undoable
 from perdure.storages.file.reader import View
 from perdure.storages.file.tail import set_aside
@@ -134,6 +136,8 @@ class FileStorage:
         with access(path, "read it", "it was not opened"):
             loading = load_view(file, stop)
             view, torn = loading.view, loading.torn
+            self._index_saved_at = loading.scanned_from
+            _warn_of_the_future(path, view.last_tid)
             if torn is not None:
                 text = "%s, byte %d: found %s, expected %s; the file ends before this transaction"
                 log.warning(text, path, torn.position, torn.found, torn.expected)
@@ -161,7 +165,8 @@ class FileStorage:
         if view is not None and committer is not None:
             committer.close()
             view, self._view = self._view, None
-            if view is not None:  # else it failed meanwhile, and what the file holds is unknown
+            # No view means that it failed meanwhile, and what the file holds is unknown.
+            if view is not None and view.end != self._index_saved_at:
                 self._save_index(view)
         self._view = None
         self._release_lock()
@@ -377,48 +382,59 @@ class FileStorage:
         committer = self._writable()
         collect = self._pack_gc if gc is None else gc
         stop = tid_at(t)
-        with (
-            committer.exclusive() as swap,
-            access(self._path, "pack it", "it is as it was, unless the log says otherwise"),
-        ):
-            if self._packer is not None:
-                view = self._packed_by(self._packer, referencesf, stop, collect)
-            else:
-                references = referencesf if collect else None
-                view = pack_file(
-                    self._operations, self._opened(), stop, references, self.pack_keep_old
-                )
-            if view is not None:
-                self._view = view
-                swap(view)
-                self._save_index(view)
+        with committer.exclusive() as swap:
+            with access(self._path, "pack it", "the file is as it was"):
+                if self._packer is not None:
+                    view = self._packed_by(self._packer, referencesf, stop, collect)
+                else:
+                    references = referencesf if collect else None
+                    view = pack_file(self._operations, self._opened(), stop, references)
+                if view is None:
+                    return  # there is nothing to drop
+                put_in_place(self._operations, self._path, self.pack_keep_old)
+            self._view = view
+            swap(view)
+            self._save_index(view)
 
     def _packed_by(
         self, packer: Packer, references: References, stop: bytes, collect: bool
     ) -> View | None:
-        """Let another packer write `NAME.pack`, and put that in place."""
+        """Let another packer write `NAME.pack`; return the view of that."""
         result = packer(self, references, stop, collect)
         if result is None:
             return None
         end, positions = result
-        packed = self._path.with_name(self._path.name + ".pack")
-        file = DataFile(self._path, self._operations.open(packed, os.O_RDWR))
+        file = DataFile(self._path, self._operations.open(packed_path(self._path), os.O_RDWR))
         index = PositionIndex()
         index.update(dict(positions.items()))
-        put_in_place(self._operations, packed, self._path, self.pack_keep_old)
         return View(file, index, end, self._opened().last_tid)
 
     def copyTransactionsFrom(self, other: IterableStorage) -> None:
         """Write the transactions of another storage here, with their tids."""
         for transaction in other.iterator():
-            self.tpc_begin(transaction, transaction.tid, transaction.status)
-            for record in transaction:
-                self.restore(record.oid, record.tid, record.data, "", record.data_txn, transaction)
-            self.tpc_vote(transaction)
-            self.tpc_finish(transaction)
+            metadata = TransactionMetaData(
+                transaction.user, transaction.description, transaction.extension_bytes
+            )
+            self.tpc_begin(metadata, transaction.tid, transaction.status)
+            try:
+                for record in transaction:
+                    self.restore(record.oid, record.tid, record.data, "", record.data_txn, metadata)
+                self.tpc_vote(metadata)
+            except BaseException:
+                self.tpc_abort(metadata)
+                raise
+            self.tpc_finish(metadata)
 
     def _save_index(self, view: View) -> None:
         try:
             save_index(self._operations, view)
+            self._index_saved_at = view.end
         except OSError as error:
             log.warning("%s: its index could not be saved: %s", self._path, error)
+
+
+def _warn_of_the_future(path: Path, last_tid: bytes) -> None:
+    ahead_s = time_of(last_tid) - time.time() if last_tid != ZERO else 0.0
+    if ahead_s > 0:
+        text = "%s: its last transaction is from %.0f seconds ahead; tids go on from there"
+        log.warning(text, path, ahead_s)
