@@ -18,11 +18,10 @@ Class = type[Any]
 
 @dataclass(frozen=True)
 class Engine:
-    """One product: `name` is also the name that `pip` and `import` know."""
+    """One product; `places` says which module each class is imported from."""
 
     name: str
-    package: str
-    places: dict[str, str]  # class name to module
+    places: dict[str, str]
 
     def get(self, name: str) -> Class:
         """Return the product's class of that name."""
@@ -41,7 +40,6 @@ class Engine:
 ENGINES = {
     "zodb": Engine(
         "zodb",
-        "ZODB",
         {
             "DB": "ZODB.DB",
             "FileStorage": "ZODB.FileStorage",
@@ -50,7 +48,6 @@ ENGINES = {
         },
     ),
     "perdure": Engine(
-        "perdure",
         "perdure",
         {
             "DB": "perdure",

@@ -20,18 +20,20 @@ OTHERS = 2  # the root and the first record come on top
 IMPORT_TIME = """
 import sys, time
 start = time.perf_counter()
-import {package}
-{package}.DB
+from {database} import DB
+from {storage} import FileStorage
 print(time.perf_counter() - start)
 """
 
 
 @workload("import", "import", Sizes(1, 1, 1, 1))
 def import_product(engine: Engine, directory: Path, _size: int) -> Iterator[Round]:
-    """Import the product with its database class, in a new process."""
+    """Import the product's database and file storage, in a new process."""
 
     def once() -> dict[str, Sample]:
-        code = IMPORT_TIME.format(package=engine.package)
+        code = IMPORT_TIME.format(
+            database=engine.places["DB"], storage=engine.places["FileStorage"]
+        )
         output = subprocess.run(
             [sys.executable, "-c", code], check=True, capture_output=True, cwd=directory
         ).stdout
