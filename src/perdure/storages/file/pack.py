@@ -79,6 +79,17 @@ def put_in_place(operations: FileOperations, path: Path, keep_old: bool) -> None
     operations.rename(packed_path(path), path)
 
 
+def _transactions(view: View, position: int) -> Iterator[Transaction]:
+    """Yield the transactions from `position` on; `CorruptDataError` where one is not sound."""
+    scanner = Scanner(view.file, view.end)
+    while position < view.end:
+        found = scanner.examine(position)
+        if isinstance(found, Unsound):
+            raise CorruptDataError(view.file.path, found.position, found.found, found.expected)
+        yield found
+        position = found.end
+
+
 def _choose(view: View, stop: bytes, references: References | None) -> Kept:
     """Return what to keep; with `references`, without the garbage as of tid `stop`.
 
