@@ -42,6 +42,7 @@ from typing import Final, NamedTuple
 from google_crc32c import extend as extend_crc
 
 from perdure.errors import CorruptDataError, FileStorageError
+from perdure.ids import oid_repr
 
 Path = str | PathLike[str]
 
@@ -155,8 +156,8 @@ def unpack_record_header(
         raise CorruptDataError(path, position, f"{len(data)} bytes", expected, oid)
     header = RecordHeader._make(RECORD_HEADER.unpack_from(data))
     if oid is not None and header.oid != oid:
-        found = f"a record of oid 0x{header.oid.hex()}"
-        raise CorruptDataError(path, position, found, f"one of oid 0x{oid.hex()}", oid)
+        found = f"a record of oid {oid_repr(header.oid)}"
+        raise CorruptDataError(path, position, found, f"one of oid {oid_repr(oid)}", oid)
     if header.version_size:
         found = f"a version name of {header.version_size} bytes"
         raise CorruptDataError(path, position, found, "none; versions are no more", header.oid)
