@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--sizes", default="small,large", help="sizes to run, of: " + ", ".join(SIZES)
     )
-    result.add_argument("--rounds", type=int, help="rounds that count (default: 7)")
+    result.add_argument("--rounds", type=int, help="rounds that count (default: 9)")
     result.add_argument(
         "--engines", default="zodb,perdure", help="what to time (default: zodb,perdure)"
     )
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import_module("benchmarks.workloads")  # registers them
     options = parser().parse_args(arguments)
     sizes = ("quick",) if options.quick else tuple(options.sizes.split(","))
-    rounds = options.rounds or (3 if options.quick else 7)
+    rounds = options.rounds or (3 if options.quick else 9)
     engines = [ENGINES[name] for name in options.engines.split(",")]
     workloads = chosen(options.only)
     Stopwatch.collecting = options.gc == "on"

@@ -15,17 +15,13 @@ __all__ = ["Figure", "Result", "measure"]
 
 @dataclass(frozen=True)
 class Figure:
-    """What one engine took per operation, in seconds, over all rounds."""
+    """What one engine took per operation, in seconds, in each round."""
 
-    median_s: float
-    least_s: float
-    most_s: float
-    rounds: int
+    rounds_s: tuple[float, ...]
 
-    @classmethod
-    def of(cls, samples: Sequence[Sample]) -> "Figure":
-        times = [sample.each_s for sample in samples]
-        return cls(median(times), min(times), max(times), len(times))
+    @property
+    def median_s(self) -> float:
+        return median(self.rounds_s)
 
 
 @dataclass(frozen=True)
@@ -47,10 +43,15 @@ class Result:
         return f"{self.workload}/{self.metric}" if self.metric else self.workload
 
     def ratio(self, engine: str, peer: str) -> float | None:
-        """Return how many times as fast as `peer` this engine is; None if one is missing."""
+        """Return how many times as fast as `peer` this engine is; None if one is missing.
+
+        It is the median of the ratios of single rounds: what disturbs a machine
+        for some seconds disturbs both engines in neighbouring rounds.
+        """
         if engine not in self.figures or peer not in self.figures:
             return None
-        return self.figures[peer].median_s / self.figures[engine].median_s
+        theirs, ours = self.figures[peer].rounds_s, self.figures[engine].rounds_s
+        return median(one / other for one, other in zip(theirs, ours, strict=True))
 
 
 def measure(
@@ -103,6 +104,7 @@ def _results(
     }
     for metric, unit in (units or {"": ""}).items():
         figures = {
-            name: Figure.of([each[metric] for each in rounds]) for name, rounds in samples.items()
+            name: Figure(tuple(each[metric].each_s for each in rounds))
+            for name, rounds in samples.items()
         }
         yield Result(workload.name, metric, unit or workload.unit, size, figures, missing)

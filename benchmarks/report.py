@@ -21,7 +21,7 @@ def _time(seconds: float) -> str:
 
 
 def _spread(figure: Figure) -> str:
-    return f"{_time(figure.least_s)}-{_time(figure.most_s)}"
+    return f"{_time(min(figure.rounds_s))}-{_time(max(figure.rounds_s))}"
 
 
 def _row(result: Result) -> tuple[str, ...]:
@@ -64,7 +64,12 @@ def as_json(results: Sequence[Result], machine: dict[str, str]) -> str:
     content = {
         "machine": machine,
         "results": [
-            {**asdict(result), "ratio": result.ratio("perdure", PEER)} for result in results
+            {
+                **asdict(result),
+                "median_s": {name: figure.median_s for name, figure in result.figures.items()},
+                "ratio": result.ratio("perdure", PEER),
+            }
+            for result in results
         ],
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
