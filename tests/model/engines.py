@@ -88,6 +88,11 @@ class Engine:
         return self.product is not ZODB
 
     @property
+    def has_feed(self) -> bool:
+        """Whether the database lists its changes (`DB.changes`)."""
+        return self.product is not ZODB
+
+    @property
     def lasts(self) -> bool:
         return self.reopen is not None
 

@@ -8,7 +8,7 @@ from model.engines import Engine
 from model.history import History
 from model.session import Session
 
-__all__ = ["check_historical", "check_storage", "undo_ids"]
+__all__ = ["check_feed", "check_historical", "check_storage", "undo_ids"]
 
 
 def undo_ids(db: Any, history: History, numbers: list[int]) -> list[bytes]:
@@ -36,6 +36,18 @@ def check_historical(
             raise AssertionError("the past was changed")
         session.check_all()
     session.close()
+
+
+def check_feed(db: Any) -> None:
+    """Check that the feed of changes lists what is stored, and goes on from anywhere."""
+    stored = [
+        (each.tid, tuple(record.oid for record in each), each.description.decode())
+        for each in db.storage.iterator()
+    ]
+    changes = list(db.changes())
+    assert [(change.tid, change.oids, change.description) for change in changes] == stored
+    middle = len(changes) // 2
+    assert list(db.changes(changes[middle].tid)) == changes[middle + 1 :]
 
 
 def check_storage(db: Any, history: History) -> None:

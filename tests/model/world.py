@@ -14,7 +14,7 @@ from transaction import TransactionManager
 
 from model.engines import Engine, engine
 from model.history import Conflict, History, Ref, UndoRefused, Unspecified
-from model.scrutiny import check_historical, check_storage, undo_ids
+from model.scrutiny import check_feed, check_historical, check_storage, undo_ids
 from model.session import Session, new_object
 
 __all__ = ["SESSIONS", "World"]
@@ -82,6 +82,8 @@ class World:
             session.abort()
             session.check_all()
         check_storage(self.db, self.history)
+        if self.engine.has_feed:
+            check_feed(self.db)
 
     # Changing
 
