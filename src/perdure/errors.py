@@ -23,6 +23,7 @@ from perdure.ids import oid_repr, tid_repr
 __all__ = [
     "AddressError",
     "BTreesConflictError",
+    "BaseChangedError",
     "BlobError",
     "ConflictError",
     "ConnectionStateError",
@@ -44,6 +45,7 @@ __all__ = [
     "ReadOnlyError",
     "ReadOnlyHistoryError",
     "RecordTooLargeError",
+    "SnapshotError",
     "StateLoadError",
     "StorageClosedError",
     "StorageError",
@@ -316,6 +318,46 @@ class MountedStorageError(StorageError):
 
 class StorageClosedError(StorageError):
     """A storage was used after it was closed, or after a fault that closed it for good."""
+
+
+class BaseChangedError(StorageError):
+    """The storage below a layer changed, which the layer relies on not to happen.
+
+    `base` names the storage; `expected` is the newest tid that it had when the
+    layer was made, `found` the one that it has now.
+    """
+
+    def __init__(self, base: str, expected: bytes, found: bytes) -> None:
+        super().__init__(base, expected, found)
+        self.base = base
+        self.expected = expected
+        self.found = found
+
+    def __str__(self) -> str:
+        return (
+            f"the base {self.base} changed below its layer: found transaction "
+            f"{tid_repr(self.found)}, expected {tid_repr(self.expected)} to be the last; "
+            "put the layer on a BeforeStorage over the base, which stays as it is"
+        )
+
+
+class SnapshotError(StorageError):
+    """A moment of the past cannot be shown.
+
+    `storage` names the storage, `before` is the tid that bounds the moment,
+    `reason` says what is in the way.
+    """
+
+    def __init__(self, storage: str, before: bytes, reason: str) -> None:
+        super().__init__(storage, before, reason)
+        self.storage = storage
+        self.before = before
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.storage} cannot be shown as before {_tid_and_time(self.before)}: {self.reason}"
+        )
 
 
 class FileLockedError(StorageError, zc.lockfile.LockError):
