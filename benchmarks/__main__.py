@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks import allocator
 from benchmarks.engines import ENGINES
 from benchmarks.machine import describe
 from benchmarks.measure import Result, measure
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         machine = describe(place)
         machine["garbage collector"] = options.gc
+        machine["allocator"] = allocator.settle()
         print("\n".join(f"{name}: {fact}" for name, fact in machine.items()), flush=True)
         if options.slow_syncs:
             # Before the replacement, what replaces must be loaded everywhere.
