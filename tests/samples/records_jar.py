@@ -68,8 +68,11 @@ class Jar:
         if obj is None:
             if oid not in self.records:
                 raise POSKeyError(oid)
-            obj = self.reader.ghost(self.records[oid])
-            self._cache.new_ghost(oid, obj)
+            ghost = self.reader.ghost(self.records[oid])
+            obj = self._cache.get(oid)  # classes that refer to one another load one another
+            if obj is None:
+                self._cache.new_ghost(oid, ghost)
+                obj = ghost
         return obj
 
     __getitem__ = get

@@ -48,6 +48,8 @@ class RecordReader:
         self._find_global = find_global
         # One object for all unpicklers: making a bound method costs too.
         self._load_reference = self._persistent_load
+        # Persistent classes while they load, which they do before they are in the cache.
+        self._loading: dict[bytes, Any] = {}
         # By class: how its records begin, and the memo of an unpickler behind that.
         self._heads: dict[type, tuple[bytes, Any]] = {}
 
@@ -92,7 +94,13 @@ class RecordReader:
         its state, with the error that was met as its cause; a `POSError` or a
         transient error met on the way passes as it is.
         """
-        state = self._state_for(obj, record)
+        if issubclass(type(obj), type):
+            self._loading[obj._p_oid] = obj
+        try:
+            state = self._state_for(obj, record)
+        finally:
+            if self._loading:
+                self._loading.pop(obj._p_oid, None)
         try:
             obj.__setstate__(state)
         except (POSError, TransientError):
@@ -153,6 +161,8 @@ class RecordReader:
 
     def _by_oid(self, oid: bytes) -> Any:
         obj = self._cached(oid)
+        if obj is None:
+            obj = self._loading.get(oid)
         return self._jar.get(oid) if obj is None else obj
 
     def _reference(self, oid: Any, cls: Any) -> Any:
