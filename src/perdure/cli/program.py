@@ -1,8 +1,9 @@
 """The program that the commands hang on: its options, and how errors are shown.
 
 A command prints data to stdout and everything else to stderr. Exit codes: 0 done,
-1 refused or failed, 2 not understood (options, arguments, addresses), 130
-interrupted. A typed error is one line; ``--traceback`` shows where it came from.
+1 refused or failed, 2 not understood (options, arguments, addresses) or not possible
+with this storage, 130 interrupted. A typed error is one line; ``--traceback`` shows
+where it came from.
 """
 
 import errno
@@ -11,8 +12,8 @@ from typing import Any
 import click
 
 import perdure
-from perdure.cli import info, shell, tour
-from perdure.errors import AddressError, POSError
+from perdure.cli import info, log, shell, tour
+from perdure.errors import AddressError, POSError, Unsupported
 
 __all__ = ["program"]
 
@@ -28,7 +29,7 @@ class Failure(click.ClickException):
 
 
 class Misunderstood(Failure):
-    """A typed error about what was typed."""
+    """A typed error about what was typed, or asked of a storage that cannot do it."""
 
     exit_code = 2
 
@@ -44,7 +45,7 @@ class Program(click.Group):
             gone = isinstance(error, OSError) and error.errno == errno.EPIPE
             if gone or ctx.params["traceback"]:
                 raise
-            kind = Misunderstood if isinstance(error, AddressError) else Failure
+            kind = Misunderstood if isinstance(error, AddressError | Unsupported) else Failure
             raise kind(error) from error
         except KeyboardInterrupt:
             click.echo("perdure: interrupted", err=True)
@@ -62,5 +63,5 @@ def program(traceback: bool) -> None:
     """
 
 
-for command in (tour.command, info.command, shell.command):
+for command in (tour.command, info.command, log.command, shell.command):
     program.add_command(command)

@@ -1,0 +1,85 @@
+"""`perdure log`: the transactions of a database, newest first."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from perdure.cli.arguments import moment, time_text
+from perdure.cli.arguments import oid as oid_argument
+from perdure.cli.opened import opened_storage
+from perdure.cli.output import echo_json_list, size_text
+from perdure.ids import oid_repr, tid_repr
+from perdure.tools import LoggedTransaction, transactions
+
+__all__ = ["command"]
+
+
+@click.command("log", short_help="List the transactions, newest first.")
+@click.argument("address")
+@click.option(
+    "--since", metavar="MOMENT", type=moment, help="Only those of this time or tid, and later."
+)
+@click.option(
+    "--until", metavar="MOMENT", type=moment, help="Only those of this time or tid, and earlier."
+)
+@click.option("--user", metavar="PATTERN", help="Only those of this user; * and ? match anything.")
+@click.option("--oid", metavar="OID", type=oid_argument, help="Only those that wrote this object.")
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="How many at most; 0 for all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print them as a JSON list.")
+def command(
+    address: str,
+    since: bytes | None,
+    until: bytes | None,
+    user: str | None,
+    oid: bytes | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List the transactions of the database at ADDRESS, newest first.
+
+    A time is ISO 8601, such as 2026-11-01T12:00Z, and UTC unless it has a zone. The
+    database is opened for reading only, and no class of it is imported.
+    """
+    with opened_storage(address) as storage:
+        found = transactions(
+            storage, since=since, until=until, user=user, oid=oid, limit=limit or None
+        )
+        if as_json:
+            echo_json_list(map(_as_data, found))
+        else:
+            _print(found)
+
+
+def _as_data(transaction: LoggedTransaction) -> dict[str, Any]:
+    return {
+        "tid": tid_repr(transaction.tid),
+        "time": transaction.time.isoformat(),
+        "status": transaction.status,
+        "user": transaction.user,
+        "description": transaction.description,
+        "extension": transaction.extension,
+        "oids": [oid_repr(oid) for oid in transaction.oids],
+        "size_bytes": transaction.size_bytes,
+    }
+
+
+def _print(found: Iterable[LoggedTransaction]) -> None:
+    for transaction in found:
+        count = len(transaction.oids)
+        click.echo(
+            f"{tid_repr(transaction.tid)}  {time_text(transaction.tid)}  "
+            f"{count:,} object{'' if count == 1 else 's'}, {size_text(transaction.size_bytes)}"
+            f"{', packed' if transaction.status == 'p' else ''}"
+        )
+        if transaction.user:
+            click.echo(f"    by {transaction.user}")
+        for line in transaction.description.splitlines():
+            click.echo(f"    {line}")

@@ -1,0 +1,21 @@
+"""Opening what an address names, for the time that a command takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from perdure.cli.addresses import refuse_missing_file
+from perdure.opening import open_storage, parse
+
+__all__ = ["opened_storage"]
+
+
+@contextmanager
+def opened_storage(address: str, *, read_only: bool = True) -> Iterator[Any]:
+    """Open the storage at `address`, which must be there, and close it in the end."""
+    refuse_missing_file(address)
+    storage = open_storage(parse(address, read_only=read_only))
+    try:
+        yield storage
+    finally:
+        storage.close()

@@ -1,0 +1,57 @@
+"""A bar that shows how far a command is: on the terminal only, and only if it takes a while."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from perdure.tools.progress import Progress as Callback
+
+__all__ = ["progress_bar"]
+
+_QUIET_S: Final = 0.5
+"""What is done within this time shows no bar."""
+
+
+@contextmanager
+def progress_bar(what: str, *, in_bytes: bool = False) -> Iterator[Callback]:
+    """Yield a callback that shows, on stderr, how far `what` is; silent if that is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _silent
+        return
+    amount: ProgressColumn = DownloadColumn() if in_bytes else MofNCompleteColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn()
+    bar = Progress(*columns, console=console, transient=True)
+    task = bar.add_task(what, total=None)
+    begun = monotonic()
+    shown = False
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal shown
+        if not shown and monotonic() - begun > _QUIET_S:
+            bar.start()
+            shown = True
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
+        sys.stderr.flush()
+
+
+def _silent(done: int, total: int | None) -> None:
+    """Show nothing."""
