@@ -1,0 +1,513 @@
+"""Changes kept apart from the storage that they change: a layer over a base.
+
+Reading looks into the changes first and then into the base; writing goes to the
+changes only. The line between the two is the *seam*. The base must stay as it
+is, so every tid in the base is earlier than every tid in the changes:
+
+    base      t1 t2 t3                <- never written, noticed if it changes
+    changes            | t4 t5 t6
+                       seam
+
+Either can be any storage, a demo storage too. Oids are handed out from a range
+of their own, far above those that plain storages count through.
+"""
+
+import itertools
+import secrets
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, cast
+
+from zope.interface import alsoProvides
+
+from perdure.capabilities import capabilities_of
+from perdure.clock import next_tid
+from perdure.errors import (
+    BaseChangedError,
+    POSKeyError,
+    ReadConflictError,
+    ReadOnlyError,
+    StorageClosedError,
+    StorageError,
+    Unsupported,
+)
+from perdure.ids import MAX_TID, ROOT_OID, ZERO, after, p64
+from perdure.interfaces import (
+    INTERFACES,
+    HasMetaData,
+    IterableStorage,
+    Loaded,
+    ReadVerifyingStorage,
+    References,
+    RestoreableStorage,
+    Revision,
+    Storage,
+    StorageWrapper,
+    StoredTransaction,
+    TransactionMetaData,
+    UndoableStorage,
+    declares,
+)
+from perdure.storages import undolog
+from perdure.storages.gate import Gate
+from perdure.storages.memory import MappingStorage
+from perdure.storages.resolving import Resolver
+
+__all__ = ["DemoStorage"]
+
+_FIRST_OID = 1 << 62  # plain storages count from 1 and never get here
+_numbers = itertools.count(1)
+
+
+class _Resolving(Protocol):
+    """A storage asks itself for the resolution of a conflict, by this name."""
+
+    tryToResolveConflict: Callable[..., bytes]  # noqa: N815  the name that storages call
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What a transaction needs besides what the changes hold of it."""
+
+    resolved: set[bytes] = field(default_factory=set)
+    relied_on: dict[bytes, bytes] = field(default_factory=dict)  # oid -> serial
+    needs_clock: bool = True  # whether it gets its tid from there
+
+
+@declares(Storage, ReadVerifyingStorage)
+class DemoStorage:
+    """Shows `base` with `changes` on top; both are new and in memory by default.
+
+    `close_base_on_close` and `close_changes_on_close` default to whether the
+    storage was given. It can be iterated if both can, undo if the changes can
+    (its own transactions only), and be restored into if the changes can.
+
+    Raises `BaseChangedError` if `changes` began over an earlier state of `base`.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        base: Any = None,
+        changes: Any = None,
+        close_base_on_close: bool | None = None,
+        close_changes_on_close: bool | None = None,
+    ) -> None:
+        self._own_base = base is None
+        self._own_changes = changes is None
+        self._number = next(_numbers)
+        self.base = MappingStorage("base") if base is None else base
+        self.changes = MappingStorage("changes") if changes is None else changes
+        self.close_base_on_close = (
+            not self._own_base if close_base_on_close is None else close_base_on_close
+        )
+        self.close_changes_on_close = (
+            not self._own_changes if close_changes_on_close is None else close_changes_on_close
+        )
+        self.__name__ = name or f"DemoStorage({self.base.getName()!r}, {self.changes.getName()!r})"
+        self._closed = False
+        self._starting = threading.Lock()
+        self._gate: Gate[_Draft] = Gate()
+        # Counting is one step in C, so threads can share it; where it starts is this layer's own.
+        self._oids = itertools.count(_FIRST_OID + secrets.randbits(61))
+        self._base_tid: bytes = self.base.lastTransaction()
+        self._declare()
+        self._resolver = Resolver(self.loadSerial)
+        # The changes hold one side of the seam, so they must not resolve by themselves.
+        cast(_Resolving, self.changes).tryToResolveConflict = self._resolve_for_changes
+        self._check_base_is_open()
+        self._check_seam()
+
+    def _declare(self) -> None:
+        below, above = capabilities_of(self.base), capabilities_of(self.changes)
+        self._undo = above.undo
+        self._restores = above.restore
+        self._iterates = above.iteration
+        if below.iteration and above.iteration:
+            alsoProvides(self, INTERFACES[IterableStorage])
+        if above.undo:
+            alsoProvides(self, INTERFACES[UndoableStorage])
+        if above.restore:
+            alsoProvides(self, INTERFACES[RestoreableStorage])
+
+    def _check_base_is_open(self) -> None:
+        with suppress(POSKeyError):
+            self.base.loadBefore(ROOT_OID, MAX_TID)
+
+    def _check_seam(self) -> None:
+        """Make sure that the changes come after the base."""
+        last = self.changes.lastTransaction()
+        if last != ZERO:
+            first = next(self.changes.iterator()).tid if self._iterates else last
+            if first <= self._base_tid:
+                raise BaseChangedError(self.base.getName(), first, self._base_tid)
+
+    def _is_clock_behind(self) -> bool:
+        """Return whether the first change would get a tid from before the base."""
+        behind = self.changes.lastTransaction() == ZERO and next_tid(ZERO) <= self._base_tid
+        return bool(behind)
+
+    def _start_after_base(self) -> None:
+        # An empty transaction tells the changes where time is; from there they go on.
+        if not self._restores:
+            raise StorageError(
+                f"the clock is behind the last transaction of {self.base.getName()}, and "
+                f"{self.changes.getName()} cannot be told to start later; correct the clock"
+            )
+        transaction = TransactionMetaData(description="start of changes")
+        self.changes.tpc_begin(transaction, after(self._base_tid))
+        self.changes.tpc_vote(transaction)
+        self.changes.tpc_finish(transaction)
+
+    # Layers
+
+    def push(self, changes: Any = None) -> Self:
+        """Return a new layer over this one, which must not be written as long as that lives."""
+        return type(self)(base=self, changes=changes, close_base_on_close=False)
+
+    def pop(self) -> Any:
+        """Close this layer, with its changes, and return its base.
+
+        Raises `StorageError` on the lowest layer, which was made without a base.
+        """
+        self._check_open()
+        if self._own_base:
+            raise StorageError(f"{self.__name__} is the lowest layer: there is nothing below it")
+        self._shut()
+        self.changes.close()
+        return self.base
+
+    # What it is
+
+    def close(self) -> None:
+        self._shut()
+        if self.close_base_on_close:
+            self.base.close()
+        if self.close_changes_on_close:
+            self.changes.close()
+
+    def _shut(self) -> None:
+        self._closed = True
+        self._gate.shut(self._closed_error)
+
+    def _closed_error(self) -> StorageClosedError:
+        return StorageClosedError(f"storage {self.__name__} is closed")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise self._closed_error()
+
+    def opened(self) -> bool:
+        """Return whether it was not closed yet."""
+        return not self._closed
+
+    def cleanup(self) -> None:
+        """Remove the files of both storages (ZODB's name for it)."""
+        self.base.cleanup()
+        self.changes.cleanup()
+
+    def getName(self) -> str:
+        return self.__name__
+
+    def __repr__(self) -> str:
+        return self.__name__
+
+    def sortKey(self) -> str:
+        # Changes in memory are all named alike, and equal keys would not sort.
+        key: str = self.changes.sortKey()
+        return f"{key}:{self._number:08d}" if self._own_changes else key
+
+    def getSize(self) -> int:
+        size: int = self.base.getSize() + self.changes.getSize()
+        return size
+
+    def __len__(self) -> int:
+        return len(self.base) + len(self.changes)
+
+    def isReadOnly(self) -> bool:
+        read_only: bool = self.changes.isReadOnly()
+        return read_only
+
+    def supportsUndo(self) -> bool:
+        return self._undo
+
+    def registerDB(self, wrapper: StorageWrapper) -> None:
+        self._resolver.wrapper = wrapper
+        self.changes.registerDB(wrapper)
+
+    # Reading
+
+    def lastTransaction(self) -> bytes:
+        tid: bytes = self.changes.lastTransaction()
+        return self._base_tid if tid == ZERO else tid
+
+    def load(self, oid: bytes, version: str = "") -> Loaded:
+        """Return the current record; `POSKeyError` if there is none."""
+        revision = self.loadBefore(oid, MAX_TID)
+        if revision is None:
+            raise POSKeyError(oid)
+        return Loaded(revision[0], revision[1])
+
+    def getTid(self, oid: bytes) -> bytes:
+        """Return the tid of the current record; `POSKeyError` if there is none."""
+        return self.load(oid).tid
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+        self._check_open()
+        try:
+            revision: Revision | None = self.changes.loadBefore(oid, tid)
+        except POSKeyError:
+            if self._in_changes(oid):
+                raise  # it was gone by then
+            return self._load_from_base(oid, tid)
+        if revision is not None:
+            return revision
+        return self._load_below_changes(oid, tid)
+
+    def _load_from_base(self, oid: bytes, tid: bytes) -> Revision | None:
+        self._check_base()
+        revision: Revision | None = self.base.loadBefore(oid, tid)
+        if revision is not None and max(revision[1], revision[2] or ZERO) > self._base_tid:
+            self._check_base()  # it changed since the check
+        return revision
+
+    def _load_below_changes(self, oid: bytes, tid: bytes) -> Revision | None:
+        """Return the revision of the base, for an object that was changed only later."""
+        try:
+            revision = self._load_from_base(oid, tid)
+        except POSKeyError:
+            return None
+        if revision is None or revision[2] is not None:
+            return revision
+        first = self._first_change(oid)
+        if tid > after(self._base_tid) and self._was_packed(first):
+            return None  # an earlier change may have been dropped
+        return Revision(revision[0], revision[1], first)
+
+    def _in_changes(self, oid: bytes) -> bool:
+        """Return whether the changes know an object, even if only as gone."""
+        return _newest_tid(self.changes, oid) is not None
+
+    def _first_change(self, oid: bytes) -> bytes:
+        tid: bytes = self.changes.history(oid, sys.maxsize)[-1]["tid"]
+        return tid
+
+    def _was_packed(self, tid: bytes) -> bool:
+        if not self._iterates:
+            return False
+        transaction = next(self.changes.iterator(tid, tid), None)
+        return transaction is not None and transaction.status == "p"
+
+    def _check_base(self) -> None:
+        found = self.base.lastTransaction()
+        if found != self._base_tid:
+            raise BaseChangedError(self.base.getName(), self._base_tid, found)
+
+    def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
+        self._check_open()
+        storage = self.base if serial <= self._base_tid else self.changes
+        data: bytes = storage.loadSerial(oid, serial)
+        return data
+
+    def history(self, oid: bytes, size: int = 1) -> list[Mapping[str, Any]]:
+        self._check_open()
+        self._check_base()
+        entries: list[Mapping[str, Any]] = []
+        with suppress(POSKeyError):
+            entries.extend(self.changes.history(oid, size))
+        if len(entries) < size:
+            try:
+                entries.extend(self.base.history(oid, size - len(entries)))
+            except POSKeyError:
+                if not entries:
+                    raise
+        return entries
+
+    def iterator(
+        self, start: bytes | None = None, stop: bytes | None = None
+    ) -> Iterator[StoredTransaction]:
+        self._check_open()
+        if start is None or start <= self._base_tid:
+            self._check_base()
+            yield from self.base.iterator(start, stop)
+            self._check_base()
+        yield from self.changes.iterator(start, stop)
+
+    # Undo, of the changes only. Where the transaction was the first to change an
+    # object of the base, and a later one changed it too, it is refused: resolving
+    # that would need a state that the changes do not have.
+
+    def undoLog(
+        self,
+        first: int = 0,
+        last: int = -20,
+        filter: undolog.Filter | None = None,  # noqa: A002  the contract's name
+    ) -> list[Mapping[str, Any]]:
+        self._check_open()
+        return list(self.changes.undoLog(first, last, filter))
+
+    def undoInfo(
+        self, first: int = 0, last: int = -20, specification: Mapping[str, Any] | None = None
+    ) -> list[Mapping[str, Any]]:
+        self._check_open()
+        return list(self.changes.undoInfo(first, last, specification))
+
+    def undo(
+        self, transaction_id: bytes, transaction: HasMetaData
+    ) -> tuple[bytes | None, list[bytes]]:
+        self._draft(transaction)
+        tid, oids = self.changes.undo(transaction_id, transaction)
+        undone = undolog.undone_tid(transaction_id)
+        for oid in (oids := list(oids)):
+            # To the changes it is gone now; what was there before is in the base.
+            if self._first_change(oid) == undone and (revision := self._in_base(oid)):
+                serial = _newest_tid(self.changes, oid) or ZERO
+                self.changes.store(oid, serial, revision[0], "", transaction)
+        return tid, oids
+
+    def _in_base(self, oid: bytes) -> Revision | None:
+        try:
+            return self._load_from_base(oid, MAX_TID)
+        except POSKeyError:
+            return None
+
+    # Two-phase commit
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self.changes.isReadOnly():
+            raise ReadOnlyError(f"{self.changes.getName()}, which holds the changes, only reads")
+
+    def _draft(self, transaction: HasMetaData) -> _Draft:
+        self._check_writable()
+        return self._gate.changes(transaction)
+
+    def new_oid(self) -> bytes:
+        self._check_writable()
+        while True:
+            oid = p64(next(self._oids))
+            self._check_base()
+            if not self._in_changes(oid) and _newest_tid(self.base, oid) is None:
+                return oid
+
+    def tpc_begin(
+        self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "
+    ) -> None:
+        self._check_writable()
+        self._gate.begin(transaction, _Draft(needs_clock=tid is None))
+        try:
+            self._check_base()
+            if tid is None:
+                with self._starting:
+                    if self._is_clock_behind():
+                        self._start_after_base()
+                self.changes.tpc_begin(transaction)
+            else:
+                self.changes.tpc_begin(transaction, tid, status)
+        except BaseException:
+            with self._gate.aborting(transaction):
+                raise
+
+    def store(
+        self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
+    ) -> None:
+        draft = self._draft(transaction)
+        if not self._in_changes(oid):
+            self._check_base()
+            committed = _newest_tid(self.base, oid)
+            if committed is not None and committed != serial:
+                data = self.tryToResolveConflict(oid, committed, serial, data)
+                serial = committed
+                draft.resolved.add(oid)
+        self.changes.store(oid, serial, data, version, transaction)
+
+    def restore(
+        self,
+        oid: bytes,
+        serial: bytes,
+        data: bytes | None,
+        version: str,
+        prev_txn: bytes | None,
+        transaction: HasMetaData,
+    ) -> None:
+        self._draft(transaction)
+        self.changes.restore(oid, serial, data, version, prev_txn, transaction)
+
+    def checkCurrentSerialInTransaction(
+        self, oid: bytes, serial: bytes, transaction: HasMetaData
+    ) -> None:
+        draft = self._draft(transaction)
+        self._check_current(oid, serial)
+        draft.relied_on[oid] = serial
+
+    def _check_current(self, oid: bytes, serial: bytes) -> None:
+        committed = self.getTid(oid)
+        if committed != serial:
+            raise ReadConflictError(oid=oid, serials=(committed, serial))
+
+    def tpc_vote(self, transaction: HasMetaData) -> list[bytes]:
+        with self._gate.voting(transaction) as draft:
+            self._check_base()
+            if draft.needs_clock and self._is_clock_behind():
+                raise StorageError("the clock stepped back behind the base; commit again")
+            for oid, serial in draft.relied_on.items():
+                self._check_current(oid, serial)
+            draft.resolved.update(self.changes.tpc_vote(transaction) or ())
+        return sorted(draft.resolved)
+
+    def tpc_finish(
+        self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
+    ) -> bytes:
+        with self._gate.finishing(transaction):
+            tid: bytes = self.changes.tpc_finish(transaction, func)
+        return tid
+
+    def tpc_abort(self, transaction: HasMetaData) -> None:
+        with self._gate.aborting(transaction):
+            self.changes.tpc_abort(transaction)
+
+    def tryToResolveConflict(
+        self,
+        oid: bytes,
+        committedSerial: bytes,
+        oldSerial: bytes,
+        newpickle: bytes,
+        committedData: bytes = b"",
+    ) -> bytes:
+        """Return a record that merges two changes; `ConflictError` where there is none."""
+        return self._resolver.resolve(oid, committedSerial, oldSerial, newpickle, committedData)
+
+    def _resolve_for_changes(
+        self, oid: bytes, committed: bytes, read: bytes, data: bytes, committed_data: bytes = b""
+    ) -> bytes:
+        # Looked up each time: servers replace it on the instance.
+        return self.tryToResolveConflict(oid, committed, read, data, committed_data)
+
+    # Packing
+
+    def pack(self, t: float, referencesf: References, gc: bool | None = None) -> None:
+        """Drop revisions of the changes that are not needed at `t` or later.
+
+        Objects stay, since the base may refer to them; only where there is no
+        base are those dropped that cannot be reached. Raises `Unsupported` if
+        `gc` asks for that over a base.
+        """
+        self._check_writable()
+        if gc and not self._own_base:
+            raise Unsupported(
+                f"{self.__name__} cannot collect garbage: its base may refer to what looks "
+                "like garbage in the changes; pack without gc"
+            )
+        self.changes.pack(t, referencesf, gc=self._own_base if gc is None else gc)
+
+
+def _newest_tid(storage: Any, oid: bytes) -> bytes | None:
+    """Return the tid of the newest record of an object, gone or not; None if it is unknown."""
+    try:
+        tid: bytes = storage.history(oid)[0]["tid"]
+    except POSKeyError:
+        return None
+    return tid

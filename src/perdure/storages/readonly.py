@@ -1,0 +1,165 @@
+"""A storage that can be read and not written, over any other.
+
+What is committed below shows at once. What would write raises `ReadOnlyError`
+before anything is looked at.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+from zope.interface import alsoProvides
+
+from perdure.capabilities import capabilities_of
+from perdure.errors import POSKeyError, ReadOnlyError
+from perdure.ids import MAX_TID
+from perdure.interfaces import (
+    INTERFACES,
+    HasMetaData,
+    IterableStorage,
+    Loaded,
+    RecordIterableStorage,
+    References,
+    Revision,
+    Storage,
+    StorageWrapper,
+    StoredTransaction,
+    UndoableStorage,
+    declares,
+)
+
+__all__ = ["ReadOnlyStorage"]
+
+
+@declares(Storage)
+class ReadOnlyStorage:
+    """Shows `storage`; declares of its capabilities those that read, and its undo log.
+
+    Closing it closes `storage` too, unless `close_base` is false.
+    """
+
+    def __init__(self, storage: Any, *, close_base: bool = True) -> None:
+        self.base = storage
+        self._close_base = close_base
+        below = capabilities_of(storage)
+        if below.iteration:
+            alsoProvides(self, INTERFACES[IterableStorage])
+        if below.record_iteration:
+            alsoProvides(self, INTERFACES[RecordIterableStorage])
+        if below.undo:
+            alsoProvides(self, INTERFACES[UndoableStorage])
+        self._undo = below.undo
+
+    # What it is
+
+    def close(self) -> None:
+        if self._close_base:
+            self.base.close()
+
+    def getName(self) -> str:
+        return f"ReadOnlyStorage({self.base.getName()})"
+
+    def sortKey(self) -> str:
+        key: str = self.base.sortKey()
+        return key
+
+    def getSize(self) -> int:
+        size: int = self.base.getSize()
+        return size
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def isReadOnly(self) -> bool:
+        return True
+
+    def supportsUndo(self) -> bool:
+        return self._undo
+
+    def registerDB(self, wrapper: StorageWrapper) -> None:
+        self.base.registerDB(wrapper)
+
+    # Reading
+
+    def lastTransaction(self) -> bytes:
+        tid: bytes = self.base.lastTransaction()
+        return tid
+
+    def load(self, oid: bytes, version: str = "") -> Loaded:
+        """Return the current record; `POSKeyError` if there is none."""
+        revision = self.loadBefore(oid, MAX_TID)
+        if revision is None:
+            raise POSKeyError(oid)
+        return Loaded(revision[0], revision[1])
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+        revision: Revision | None = self.base.loadBefore(oid, tid)
+        return revision
+
+    def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
+        data: bytes = self.base.loadSerial(oid, serial)
+        return data
+
+    def history(self, oid: bytes, size: int = 1) -> Sequence[Mapping[str, Any]]:
+        entries: Sequence[Mapping[str, Any]] = self.base.history(oid, size)
+        return entries
+
+    def iterator(
+        self, start: bytes | None = None, stop: bytes | None = None
+    ) -> Iterator[StoredTransaction]:
+        transactions: Iterator[StoredTransaction] = self.base.iterator(start, stop)
+        return transactions
+
+    def record_iternext(
+        self,
+        next: bytes | None = None,  # noqa: A002  the contract's name
+    ) -> tuple[bytes, bytes, bytes, bytes | None]:
+        record: tuple[bytes, bytes, bytes, bytes | None] = self.base.record_iternext(next)
+        return record
+
+    def undoLog(
+        self,
+        first: int = 0,
+        last: int = -20,
+        filter: Callable[[Mapping[str, Any]], bool] | None = None,  # noqa: A002  likewise
+    ) -> Sequence[Mapping[str, Any]]:
+        log: Sequence[Mapping[str, Any]] = self.base.undoLog(first, last, filter)
+        return log
+
+    def undoInfo(
+        self, first: int = 0, last: int = -20, specification: Mapping[str, Any] | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        log: Sequence[Mapping[str, Any]] = self.base.undoInfo(first, last, specification)
+        return log
+
+    # Writing
+
+    def _refuse(self) -> NoReturn:
+        raise ReadOnlyError(f"{self.getName()} only reads; write to the storage below it")
+
+    def new_oid(self) -> bytes:
+        self._refuse()
+
+    def tpc_begin(self, transaction: HasMetaData) -> None:
+        self._refuse()
+
+    def store(
+        self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
+    ) -> None:
+        self._refuse()
+
+    def undo(self, transaction_id: bytes, transaction: HasMetaData) -> tuple[None, list[bytes]]:
+        self._refuse()
+
+    def tpc_vote(self, transaction: HasMetaData) -> None:
+        self._refuse()
+
+    def tpc_finish(
+        self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
+    ) -> bytes:
+        self._refuse()
+
+    def tpc_abort(self, transaction: HasMetaData) -> None:
+        """Do nothing: no transaction ever began."""
+
+    def pack(self, pack_time: float, referencesf: References) -> None:
+        self._refuse()
