@@ -1,5 +1,6 @@
 """Demo storages: changes over a base, in stacks, against one storage that has it all."""
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ZODB.DemoStorage import DemoStorage as ZODBDemoStorage
+from zope.interface import classImplementsOnly
 
 from perdure.capabilities import capabilities_of
 from perdure.clock import tid_at
@@ -24,7 +26,7 @@ from perdure.errors import (
     Unsupported,
 )
 from perdure.ids import MAX_TID, ROOT_OID, ZERO, after, p64, u64
-from perdure.interfaces import HasMetaData, TransactionMetaData
+from perdure.interfaces import INTERFACES, HasMetaData, Storage, TransactionMetaData
 from perdure.storages.before import BeforeStorage
 from perdure.storages.copying import copy_transactions
 from perdure.storages.demo import DemoStorage
@@ -237,6 +239,33 @@ def test_of_two_layers_that_begin_together_the_second_resolves(base: MappingStor
     assert state_of(demo.load(B).data) == {"count": 21}
 
 
+def test_an_object_of_the_base_is_readable_while_it_is_changed_for_the_first_time() -> None:
+    # The changes are asked twice about an object that they do not know; a commit
+    # that comes in between must not make it look as if it were gone.
+    class Interrupted(MappingStorage):
+        interrupt: Callable[[], object] | None = None
+
+        def loadBefore(self, oid: bytes, tid: bytes) -> Any:
+            interrupt, self.interrupt = self.interrupt, None
+            try:
+                return super().loadBefore(oid, tid)
+            finally:
+                if interrupt is not None:
+                    interrupt()
+
+    base = MappingStorage()
+    first = write(base, {A: cell(1)}).tid
+    changes = Interrupted()
+    demo = DemoStorage(base=base, changes=changes)
+    changes.interrupt = lambda: write(demo, {A: cell(2)}, {A: first})
+
+    revision = demo.loadBefore(A, after(first))
+
+    second = demo.lastTransaction()
+    assert second > first
+    assert revision == (cell(1), first, second)
+
+
 def test_relying_on_the_base_is_checked_at_the_vote(base: MappingStorage) -> None:
     serial = base.lastTransaction()
     demo = DemoStorage(base=base)
@@ -316,7 +345,7 @@ def test_an_oid_in_use_on_either_side_is_skipped(base: MappingStorage) -> None:
     start = u64(demo.new_oid())
     write(base, {p64(start + 1): cell(0)})
     demo = DemoStorage(base=base)
-    demo._oids = iter(range(start, start + 9))
+    demo._oids = itertools.count(start)
     write(demo, {p64(start + 2): cell(0)})
 
     assert [u64(demo.new_oid()) - start for _ in range(3)] == [0, 3, 4]
@@ -544,10 +573,6 @@ def test_temporary_layers_have_sort_keys_of_their_own() -> None:
 def test_a_layer_declares_what_those_below_can_do() -> None:
     class Plain(MappingStorage):
         pass
-
-    from zope.interface import classImplementsOnly
-
-    from perdure.interfaces import INTERFACES, Storage
 
     classImplementsOnly(Plain, INTERFACES[Storage])
 

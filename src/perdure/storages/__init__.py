@@ -1,6 +1,18 @@
 """Storages: where records and their history are kept."""
 
+from perdure.storages.before import BeforeStorage
+from perdure.storages.copying import CopyProgress, copy_transactions
+from perdure.storages.demo import DemoStorage
 from perdure.storages.file import FileStorage
 from perdure.storages.memory import MappingStorage
+from perdure.storages.readonly import ReadOnlyStorage
 
-__all__ = ["FileStorage", "MappingStorage"]
+__all__ = [
+    "BeforeStorage",
+    "CopyProgress",
+    "DemoStorage",
+    "FileStorage",
+    "MappingStorage",
+    "ReadOnlyStorage",
+    "copy_transactions",
+]

@@ -1,32 +1,23 @@
 """Changes kept apart from the storage that they change: a layer over a base.
 
-Reading looks into the changes first and then into the base; writing goes to the
-changes only. The line between the two is the *seam*. The base must stay as it
-is, so every tid in the base is earlier than every tid in the changes:
+Reading looks into the changes first and then into the base (`seam`); writing
+goes to the changes only, one commit at a time. Either can be any storage, a
+demo storage too. The base must stay as it is.
 
-    base      t1 t2 t3                <- never written, noticed if it changes
-    changes            | t4 t5 t6
-                       seam
-
-Either can be any storage, a demo storage too. Oids are handed out from a range
-of their own, far above those that plain storages count through.
+Oids are handed out from a range of their own, far above those that plain
+storages count through, from a start that each layer draws for itself.
 """
 
 import itertools
 import secrets
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, cast
 
 from zope.interface import alsoProvides
 
-from perdure.capabilities import capabilities_of
-from perdure.clock import next_tid
+from perdure.capabilities import Capabilities, capabilities_of
 from perdure.errors import (
-    BaseChangedError,
     POSKeyError,
     ReadConflictError,
     ReadOnlyError,
@@ -34,7 +25,7 @@ from perdure.errors import (
     StorageError,
     Unsupported,
 )
-from perdure.ids import MAX_TID, ROOT_OID, ZERO, after, p64
+from perdure.ids import MAX_TID, ZERO, p64
 from perdure.interfaces import (
     INTERFACES,
     HasMetaData,
@@ -47,7 +38,6 @@ from perdure.interfaces import (
     Storage,
     StorageWrapper,
     StoredTransaction,
-    TransactionMetaData,
     UndoableStorage,
     declares,
 )
@@ -55,6 +45,7 @@ from perdure.storages import undolog
 from perdure.storages.gate import Gate
 from perdure.storages.memory import MappingStorage
 from perdure.storages.resolving import Resolver
+from perdure.storages.seam import Seam
 
 __all__ = ["DemoStorage"]
 
@@ -109,58 +100,24 @@ class DemoStorage:
         )
         self.__name__ = name or f"DemoStorage({self.base.getName()!r}, {self.changes.getName()!r})"
         self._closed = False
-        self._starting = threading.Lock()
         self._gate: Gate[_Draft] = Gate()
         # Counting is one step in C, so threads can share it; where it starts is this layer's own.
         self._oids = itertools.count(_FIRST_OID + secrets.randbits(61))
-        self._base_tid: bytes = self.base.lastTransaction()
-        self._declare()
+        below, above = capabilities_of(self.base), capabilities_of(self.changes)
+        self._seam = Seam(self.base, self.changes, iterates=above.iteration, restores=above.restore)
+        self._undo = above.undo
+        self._declare(below, above)
         self._resolver = Resolver(self.loadSerial)
         # The changes hold one side of the seam, so they must not resolve by themselves.
         cast(_Resolving, self.changes).tryToResolveConflict = self._resolve_for_changes
-        self._check_base_is_open()
-        self._check_seam()
 
-    def _declare(self) -> None:
-        below, above = capabilities_of(self.base), capabilities_of(self.changes)
-        self._undo = above.undo
-        self._restores = above.restore
-        self._iterates = above.iteration
+    def _declare(self, below: Capabilities, above: Capabilities) -> None:
         if below.iteration and above.iteration:
             alsoProvides(self, INTERFACES[IterableStorage])
         if above.undo:
             alsoProvides(self, INTERFACES[UndoableStorage])
         if above.restore:
             alsoProvides(self, INTERFACES[RestoreableStorage])
-
-    def _check_base_is_open(self) -> None:
-        with suppress(POSKeyError):
-            self.base.loadBefore(ROOT_OID, MAX_TID)
-
-    def _check_seam(self) -> None:
-        """Make sure that the changes come after the base."""
-        last = self.changes.lastTransaction()
-        if last != ZERO:
-            first = next(self.changes.iterator()).tid if self._iterates else last
-            if first <= self._base_tid:
-                raise BaseChangedError(self.base.getName(), first, self._base_tid)
-
-    def _is_clock_behind(self) -> bool:
-        """Return whether the first change would get a tid from before the base."""
-        behind = self.changes.lastTransaction() == ZERO and next_tid(ZERO) <= self._base_tid
-        return bool(behind)
-
-    def _start_after_base(self) -> None:
-        # An empty transaction tells the changes where time is; from there they go on.
-        if not self._restores:
-            raise StorageError(
-                f"the clock is behind the last transaction of {self.base.getName()}, and "
-                f"{self.changes.getName()} cannot be told to start later; correct the clock"
-            )
-        transaction = TransactionMetaData(description="start of changes")
-        self.changes.tpc_begin(transaction, after(self._base_tid))
-        self.changes.tpc_vote(transaction)
-        self.changes.tpc_finish(transaction)
 
     # Layers
 
@@ -241,8 +198,7 @@ class DemoStorage:
     # Reading
 
     def lastTransaction(self) -> bytes:
-        tid: bytes = self.changes.lastTransaction()
-        return self._base_tid if tid == ZERO else tid
+        return self._seam.last_transaction()
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the current record; `POSKeyError` if there is none."""
@@ -257,84 +213,21 @@ class DemoStorage:
 
     def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
         self._check_open()
-        try:
-            revision: Revision | None = self.changes.loadBefore(oid, tid)
-        except POSKeyError:
-            if self._in_changes(oid):
-                raise  # it was gone by then
-            return self._load_from_base(oid, tid)
-        if revision is not None:
-            return revision
-        return self._load_below_changes(oid, tid)
-
-    def _load_from_base(self, oid: bytes, tid: bytes) -> Revision | None:
-        self._check_base()
-        revision: Revision | None = self.base.loadBefore(oid, tid)
-        if revision is not None and max(revision[1], revision[2] or ZERO) > self._base_tid:
-            self._check_base()  # it changed since the check
-        return revision
-
-    def _load_below_changes(self, oid: bytes, tid: bytes) -> Revision | None:
-        """Return the revision of the base, for an object that was changed only later."""
-        try:
-            revision = self._load_from_base(oid, tid)
-        except POSKeyError:
-            return None
-        if revision is None or revision[2] is not None:
-            return revision
-        first = self._first_change(oid)
-        if tid > after(self._base_tid) and self._was_packed(first):
-            return None  # an earlier change may have been dropped
-        return Revision(revision[0], revision[1], first)
-
-    def _in_changes(self, oid: bytes) -> bool:
-        """Return whether the changes know an object, even if only as gone."""
-        return _newest_tid(self.changes, oid) is not None
-
-    def _first_change(self, oid: bytes) -> bytes:
-        tid: bytes = self.changes.history(oid, sys.maxsize)[-1]["tid"]
-        return tid
-
-    def _was_packed(self, tid: bytes) -> bool:
-        if not self._iterates:
-            return False
-        transaction = next(self.changes.iterator(tid, tid), None)
-        return transaction is not None and transaction.status == "p"
-
-    def _check_base(self) -> None:
-        found = self.base.lastTransaction()
-        if found != self._base_tid:
-            raise BaseChangedError(self.base.getName(), self._base_tid, found)
+        return self._seam.load_before(oid, tid)
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
         self._check_open()
-        storage = self.base if serial <= self._base_tid else self.changes
-        data: bytes = storage.loadSerial(oid, serial)
-        return data
+        return self._seam.load_serial(oid, serial)
 
     def history(self, oid: bytes, size: int = 1) -> list[Mapping[str, Any]]:
         self._check_open()
-        self._check_base()
-        entries: list[Mapping[str, Any]] = []
-        with suppress(POSKeyError):
-            entries.extend(self.changes.history(oid, size))
-        if len(entries) < size:
-            try:
-                entries.extend(self.base.history(oid, size - len(entries)))
-            except POSKeyError:
-                if not entries:
-                    raise
-        return entries
+        return self._seam.history(oid, size)
 
     def iterator(
         self, start: bytes | None = None, stop: bytes | None = None
     ) -> Iterator[StoredTransaction]:
         self._check_open()
-        if start is None or start <= self._base_tid:
-            self._check_base()
-            yield from self.base.iterator(start, stop)
-            self._check_base()
-        yield from self.changes.iterator(start, stop)
+        return self._seam.iterator(start, stop)
 
     # Undo, of the changes only. Where the transaction was the first to change an
     # object of the base, and a later one changed it too, it is refused: resolving
@@ -363,14 +256,14 @@ class DemoStorage:
         undone = undolog.undone_tid(transaction_id)
         for oid in (oids := list(oids)):
             # To the changes it is gone now; what was there before is in the base.
-            if self._first_change(oid) == undone and (revision := self._in_base(oid)):
-                serial = _newest_tid(self.changes, oid) or ZERO
+            if self._seam.first_in_changes(oid) == undone and (revision := self._in_base(oid)):
+                serial = self._seam.newest_in_changes(oid) or ZERO
                 self.changes.store(oid, serial, revision[0], "", transaction)
         return tid, oids
 
     def _in_base(self, oid: bytes) -> Revision | None:
         try:
-            return self._load_from_base(oid, MAX_TID)
+            return self._seam.load_from_base(oid, MAX_TID)
         except POSKeyError:
             return None
 
@@ -389,8 +282,7 @@ class DemoStorage:
         self._check_writable()
         while True:
             oid = p64(next(self._oids))
-            self._check_base()
-            if not self._in_changes(oid) and _newest_tid(self.base, oid) is None:
+            if self._seam.newest_in_changes(oid) is None and self._seam.newest_in_base(oid) is None:
                 return oid
 
     def tpc_begin(
@@ -399,11 +291,9 @@ class DemoStorage:
         self._check_writable()
         self._gate.begin(transaction, _Draft(needs_clock=tid is None))
         try:
-            self._check_base()
+            self._seam.check_base()
             if tid is None:
-                with self._starting:
-                    if self._is_clock_behind():
-                        self._start_after_base()
+                self._seam.make_room_for_changes()
                 self.changes.tpc_begin(transaction)
             else:
                 self.changes.tpc_begin(transaction, tid, status)
@@ -415,9 +305,8 @@ class DemoStorage:
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
     ) -> None:
         draft = self._draft(transaction)
-        if not self._in_changes(oid):
-            self._check_base()
-            committed = _newest_tid(self.base, oid)
+        if self._seam.newest_in_changes(oid) is None:
+            committed = self._seam.newest_in_base(oid)
             if committed is not None and committed != serial:
                 data = self.tryToResolveConflict(oid, committed, serial, data)
                 serial = committed
@@ -450,8 +339,8 @@ class DemoStorage:
 
     def tpc_vote(self, transaction: HasMetaData) -> list[bytes]:
         with self._gate.voting(transaction) as draft:
-            self._check_base()
-            if draft.needs_clock and self._is_clock_behind():
+            self._seam.check_base()
+            if draft.needs_clock and self._seam.is_clock_behind():
                 raise StorageError("the clock stepped back behind the base; commit again")
             for oid, serial in draft.relied_on.items():
                 self._check_current(oid, serial)
@@ -502,12 +391,3 @@ class DemoStorage:
                 "like garbage in the changes; pack without gc"
             )
         self.changes.pack(t, referencesf, gc=self._own_base if gc is None else gc)
-
-
-def _newest_tid(storage: Any, oid: bytes) -> bytes | None:
-    """Return the tid of the newest record of an object, gone or not; None if it is unknown."""
-    try:
-        tid: bytes = storage.history(oid)[0]["tid"]
-    except POSKeyError:
-        return None
-    return tid
