@@ -204,3 +204,17 @@ def test_who_waits_for_the_lock_when_it_is_shut_does_not_get_it(gate: Gate[str])
         pass
     thread.join(10)
     assert len(caught) == 1
+
+
+def test_a_thread_that_would_wait_for_its_own_vote_is_refused(gate: Gate[str]) -> None:
+    first, second = TransactionMetaData(), TransactionMetaData()
+    gate.begin(first, "first")
+    gate.begin(second, "second")
+    with gate.voting(first):
+        pass
+    with pytest.raises(StorageTransactionError, match="takes part twice in one transaction"):
+        gate.voting(second).__enter__()
+    with gate.finishing(first):
+        pass
+    with gate.voting(second):
+        pass

@@ -43,6 +43,9 @@ logger = logging.getLogger("perdure.objects.connection")
 
 _REFERRERS_LOOKED_AT = 1000
 
+_PATIENCE_S = 10.0
+"""How long a closing database waits for a call that another thread has under way."""
+
 _cache_generation = 0
 
 
@@ -190,8 +193,14 @@ class Connection:
         commit is refused: aborting behind its back would let it commit nothing
         and believe that it had committed.
         """
-        with self._in_use:  # waits for a call that is under way
+        inside = self._in_use.acquire(timeout=_PATIENCE_S)
+        if not inside:
+            logger.error("a call in another thread does not end; %r is closed under it", self)
+        try:
             self._force_close()
+        finally:
+            if inside:
+                self._in_use.release()
 
     def _force_close(self) -> None:
         if self.opened is None:

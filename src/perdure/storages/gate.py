@@ -153,9 +153,17 @@ class Gate(Generic[Changes]):
 
     def _enter_vote(self, transaction: Any) -> _Visitor[Changes]:
         visitor = self._expect(transaction, Phase.BEGUN)
+        voted, thread = self._voted, threading.get_ident()
+        if voted is not None and voted.thread == thread:
+            raise StorageTransactionError(
+                "this storage takes part twice in one transaction, through two connections "
+                "or through a connection and an undo: it would wait for itself; "
+                "give each a transaction of its own"
+            )
         self._commit_lock.acquire()
         try:
             self._voted = self._expect(transaction, Phase.BEGUN)  # the wait may have been long
+            visitor.thread = thread
         except BaseException:
             self._commit_lock.release()
             raise
