@@ -23,6 +23,7 @@ from perdure.ids import oid_repr, tid_repr
 __all__ = [
     "AddressError",
     "BTreesConflictError",
+    "BackupError",
     "BaseChangedError",
     "BlobError",
     "ConflictError",
@@ -37,10 +38,13 @@ __all__ = [
     "FileStorageFormatError",
     "FileStorageQuotaError",
     "InvalidObjectReference",
+    "MissingBlobError",
     "MountedStorageError",
     "MultipleUndoErrors",
+    "OpenBlobError",
     "POSError",
     "POSKeyError",
+    "PathError",
     "ReadConflictError",
     "ReadOnlyError",
     "ReadOnlyHistoryError",
@@ -112,6 +116,22 @@ class POSKeyError(POSError, KeyError):
             if self.referrer_class is not None:
                 text += f" (class {self.referrer_class})"
         return text
+
+
+class MissingBlobError(POSKeyError):
+    """A blob has no file for this revision: `oid`, `tid`, and the `path` that was looked at."""
+
+    def __init__(self, oid: bytes, tid: bytes, path: Path) -> None:
+        super().__init__(oid, tid, path)
+        self.tid = tid
+        self.path = fspath(path)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: found no file, expected the blob of oid {oid_repr(self.oid)} as the "
+            f"transaction {tid_repr(self.tid)} wrote it; bring it back from a backup, "
+            "unless that revision was packed away"
+        )
 
 
 class ConflictError(POSError, transaction.interfaces.TransientError):
@@ -579,6 +599,10 @@ class BlobError(Exception):
     """A blob was used against its rules (its base is `Exception`, as in ZODB)."""
 
 
+class OpenBlobError(BlobError, ValueError):
+    """A blob was to be stored while a file of it is open (also a `ValueError`, as in ZODB)."""
+
+
 class StorageStopIteration(IndexError, StopIteration):
     """The end of an iteration over a storage (ZODB's bases)."""
 
@@ -600,6 +624,37 @@ class AddressError(POSError, ValueError):
     def __str__(self) -> str:
         hint = f"; did you mean {self.nearest!r}?" if self.nearest else ""
         return f"address {self.address!r}: {self.part!r} {self.reason}{hint}"
+
+
+class BackupError(POSError):
+    """A file of a backup is missing or damaged, or a directory is not used for backups.
+
+    `path` is the file or directory; `advice` says what to do, or is "".
+    """
+
+    def __init__(self, path: Path, found: str, expected: str, advice: str = "") -> None:
+        super().__init__(path, found, expected, advice)
+        self.path = fspath(path)
+        self.found = found
+        self.expected = expected
+        self.advice = advice
+
+    def __str__(self) -> str:
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{self.path}: found {self.found}, expected {self.expected}{advice}"
+
+
+class PathError(POSError, LookupError):
+    """A path from the root leads nowhere; `part` is the piece of it that does, `reason` why."""
+
+    def __init__(self, path: str, part: str, reason: str) -> None:
+        super().__init__(path, part, reason)
+        self.path = path
+        self.part = part
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"path {self.path!r}: {self.part!r} {self.reason}"
 
 
 def dotted_name(cls: type) -> str:
