@@ -71,6 +71,16 @@ class FailingOperations(FileOperations):
         super().sync_directory(path)
 
 
+class Unsynced(FileOperations):
+    """Syncs nothing: for tests of many files that no crash will meet."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+    def sync_directory(self, path: Path) -> None:
+        pass
+
+
 class SlowSync(FileOperations):
     """Counts syncs, and once told to `hold` keeps each waiting until `release`."""
 

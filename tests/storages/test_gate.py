@@ -182,6 +182,27 @@ def test_shut_it_lets_nobody_pass_but_who_aborts(
         pass
 
 
+def test_who_is_expelled_keeps_nobody_waiting(gate: Gate[str]) -> None:
+    gate.expel()  # there is nobody
+    holder = voted(gate)
+    gate.expel()
+    another = voted(gate)
+    with pytest.raises(StorageTransactionError), gate.finishing(holder):
+        pass
+    with gate.aborting(holder) as known:
+        assert known is None
+    assert gate.transaction is another
+
+
+def test_who_is_expelled_while_voting_keeps_nobody_waiting(
+    gate: Gate[str], transaction: TransactionMetaData
+) -> None:
+    gate.begin(transaction, "changes")
+    with gate.voting(transaction):
+        gate.expel()
+    voted(gate)
+
+
 def test_who_waits_for_the_lock_when_it_is_shut_does_not_get_it(gate: Gate[str]) -> None:
     holder = voted(gate)
     caught: list[BaseException] = []

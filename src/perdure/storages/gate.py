@@ -59,6 +59,7 @@ class Gate(Generic[Changes]):
     def __init__(self, last_tid: bytes = ZERO) -> None:
         self._visitors: dict[int, _Visitor[Changes]] = {}
         self._commit_lock = threading.Lock()
+        self._turning = threading.Lock()  # for the moment in which a phase changes
         self._voted: _Visitor[Changes] | None = None
         self._last_tid = last_tid
         self._refusal: Callable[[], Exception] | None = None
@@ -147,6 +148,12 @@ class Gate(Generic[Changes]):
                 f"{tid_repr(self._last_tid)}, the newest here: tids must grow"
             )
 
+    def expel(self) -> None:
+        """Forget the transaction that voted, if there is one; who waits for its lock goes on."""
+        voted = self._voted
+        if voted is not None:
+            self._forget(voted)
+
     def shut(self, refusal: Callable[[], Exception]) -> None:
         """Refuse everything but aborting from now on, with the error that `refusal` makes."""
         self._refusal = refusal
@@ -170,12 +177,11 @@ class Gate(Generic[Changes]):
         return visitor
 
     def _leave_vote(self, visitor: _Visitor[Changes], failed: bool) -> None:
-        if failed:
-            visitor.phase = Phase.FAILED
-            self._voted = None
-            self._commit_lock.release()
-        else:
-            visitor.phase = Phase.VOTED
+        with self._turning:
+            expelled = self._visitors.get(id(visitor.transaction)) is not visitor
+            visitor.phase = Phase.FAILED if failed else Phase.VOTED
+            if failed or expelled:
+                self._give_back()
 
     def _expect(self, transaction: Any, phase: Phase) -> _Visitor[Changes]:
         visitor = self._visitors.get(id(transaction))
@@ -193,10 +199,15 @@ class Gate(Generic[Changes]):
         return visitor
 
     def _forget(self, visitor: _Visitor[Changes]) -> None:
-        self._visitors.pop(id(visitor.transaction), None)
-        if visitor.phase is Phase.VOTED:
-            self._voted = None
-            self._commit_lock.release()
+        with self._turning:
+            # Whoever takes it out gives the lock back: it may be expelled meanwhile.
+            known = self._visitors.pop(id(visitor.transaction), None) is visitor
+            if known and visitor.phase is Phase.VOTED:
+                self._give_back()
+
+    def _give_back(self) -> None:
+        self._voted = None
+        self._commit_lock.release()
 
 
 # Classes, since each commit enters both: a generator takes three times as long.

@@ -77,6 +77,7 @@ class MappingStorage:
     def close(self) -> None:
         self._closed = True
         self._gate.shut(self._closed_error)
+        self._gate.expel()
 
     def cleanup(self) -> None:
         """Nothing is left behind (ZODB's name for removing files)."""

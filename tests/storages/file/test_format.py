@@ -114,8 +114,7 @@ def test_a_torn_transaction_header_says_where_it_starts() -> None:
     with pytest.raises(CorruptDataError) as caught:
         layout.unpack_transaction_header(b"x" * 22, PATH, 4812)
     assert str(caught.value) == (
-        "data.fs, byte 4812: found 22 bytes, expected a 23-byte header; "
-        "run `perdure check data.fs`"
+        "data.fs, byte 4812: found 22 bytes, expected a 23-byte header; run `perdure check data.fs`"
     )
 
 
@@ -128,7 +127,9 @@ def test_a_torn_record_header_says_where_it_starts_and_whose_it_is() -> None:
 
 def test_the_record_of_another_object_is_refused() -> None:
     packed = layout.RECORD_HEADER.pack(p64(1), TID, 0, 4, 0, 1)
-    with pytest.raises(CorruptDataError, match="found a record of oid 0x1, expected one of oid 0x2"):
+    with pytest.raises(
+        CorruptDataError, match="found a record of oid 0x1, expected one of oid 0x2"
+    ):
         layout.unpack_record_header(packed, PATH, 50, p64(2))
 
 

@@ -61,9 +61,8 @@ class _Draft:
 class Committer:
     """Appends transactions to the file of a view, and publishes them in it.
 
-    `failed` is called, with the error to be raised from then on, if it can no
-    longer be known what the file holds. Then, and after `close`, everything but
-    aborting is refused.
+    `failed` is called if it can no longer be known what the file holds. Then, and
+    after `close`, everything but aborting is refused.
     """
 
     def __init__(
@@ -82,13 +81,14 @@ class Committer:
         self._gate: Gate[_Draft] = Gate(view.last_tid)
         self._commits = 0  # and packs: whatever makes the plans of others stale
         self._file_lock = threading.Lock()  # for moments; the gate's is held through a commit
-        self._refusal: Callable[[], Exception] | None = None
+        self._unfinished = False  # is there something behind `_end`?
+        self._why_closed = ""
         self._use(view)
 
     @property
-    def refusal(self) -> Exception | None:
-        """The error that says why everything is refused, None while it is not."""
-        return None if self._refusal is None else self._refusal()
+    def why_closed(self) -> str:
+        """Why everything is refused; "" while it is not."""
+        return self._why_closed
 
     @property
     def transaction(self) -> Any:
@@ -156,6 +156,7 @@ class Committer:
                 self._write([draft.status], encoded.position + STATUS_OFFSET)
             except OSError as error:
                 raise self._fail(error) from error
+            self._unfinished = False
             self._end = encoded.end
             written = Written(draft.tid, encoded.positions, encoded.end)
             queue.append(written)
@@ -173,11 +174,12 @@ class Committer:
 
     def close(self) -> None:
         """Refuse everything from now on, and return when what is under way is visible."""
-        refusal = partial(StorageClosedError, f"{self._view.file.path} is closed")
-        self._gate.shut(self._refusal or refusal)
+        why = self._why_closed or f"{self._view.file.path} is closed"
+        self._gate.shut(partial(StorageClosedError, why))
         with self._file_lock:
             self._cut_off()  # what voted and will not finish
-            self._refusal = self._refusal or refusal
+            self._why_closed = self._why_closed or why
+        self._gate.expel()
         self._queue.wait_until_empty()
 
     @contextmanager
@@ -216,33 +218,33 @@ class Committer:
             )
 
     def _refuse_if_closed(self) -> None:
-        if self._refusal is not None:
-            raise self._refusal()
+        if self._why_closed:
+            raise StorageClosedError(self._why_closed)
 
     def _append(self, encoded: Encoded) -> None:
+        self._cut_off()  # of a vote that was interrupted after it had written
+        self._unfinished = True
         try:
             at = encoded.position
             for pieces in encoded.pieces:
                 at = self._write(pieces, at)
-        except BaseException as error:
+        except OSError as error:
             self._cut_off()
-            if isinstance(error, OSError):
-                path = self._view.file.path
-                raise FileAccessError(path, "write a transaction", error, _NOTHING_KEPT) from error
-            raise
+            path = self._view.file.path
+            raise FileAccessError(path, "write a transaction", error, _NOTHING_KEPT) from error
 
     def _write(self, pieces: Sequence[bytes], position: int) -> int:
         return write_all(self._operations, self._view.file.descriptor, pieces, position)
 
     def _cut_off(self) -> None:
-        """Remove what stands behind the last transaction that counts."""
-        if self._refusal is not None:
-            return
-        try:
-            self._operations.truncate(self._view.file.descriptor, self._end)
-        except OSError as error:
-            # What is left there could pass for a part of what is written over it.
-            self._fail(error)
+        """Remove what a vote wrote, unless it is finished."""
+        if self._unfinished and not self._why_closed:
+            try:
+                self._operations.truncate(self._view.file.descriptor, self._end)
+            except OSError as error:
+                # What is left there could pass for a part of what is written over it.
+                raise self._fail(error) from error
+            self._unfinished = False
 
     def _sync(self) -> None:
         self._operations.sync(self._view.file.descriptor)
@@ -253,9 +255,9 @@ class Committer:
     def _fail(self, cause: OSError) -> Exception:
         """Refuse everything from now on; return the error to be raised now."""
         path = self._view.file.path
-        if self._refusal is None:
-            log.critical("%s: %s; %s", path, cause, _UNKNOWN)
-            self._refusal = partial(StorageClosedError, f"{path}: {cause}; {_UNKNOWN}")
-            self._gate.shut(self._refusal)
+        if not self._why_closed:
+            self._why_closed = f"{path}: {cause}; {_UNKNOWN}"
+            log.critical("%s", self._why_closed)
+            self._gate.shut(partial(StorageClosedError, self._why_closed))
             self._failed()
         return FileAccessError(path, "write to it", cause, _UNKNOWN)

@@ -71,17 +71,21 @@ def unpack_index(data: bytes) -> SavedIndex:
 
     Raises `ValueError` saying what is wrong with it.
     """
+    end, last_tid = _trailer(data)
     stream = BytesIO(data)
     load = _PlainUnpickler(stream, encoding="bytes").load
+    index = PositionIndex()
     try:
         position = load()
-        if not isinstance(position, int):
-            raise ValueError("it has the format of long ago")
-        index = PositionIndex()
-        index.pages.update(_pages(load))
-    except (pickle.UnpicklingError, EOFError, TypeError, AttributeError) as error:
-        raise ValueError(f"it cannot be read: {error}") from None
-    return SavedIndex(index, position, _last_tid(data, stream.tell()))
+        if isinstance(position, int):
+            index.pages.update(_pages(load))
+    except Exception as error:  # there is no telling what damaged pickles raise
+        raise ValueError(f"it cannot be read: {error}") from error
+    if not isinstance(position, int):
+        raise ValueError("it has the format of long ago")
+    if stream.tell() != end:
+        raise ValueError(f"it has {end - stream.tell()} bytes behind its last page")
+    return SavedIndex(index, position, last_tid)
 
 
 def _pages(load: Any) -> Iterator[tuple[bytes, Any]]:
@@ -90,13 +94,11 @@ def _pages(load: Any) -> Iterator[tuple[bytes, Any]]:
         yield prefix, fsBucket().fromString(entries)
 
 
-def _last_tid(data: bytes, end: int) -> bytes | None:
-    """Return the tid in the trailer at `end`, None if there is none."""
-    if len(data) == end:
-        return None
-    if len(data) != end + _TRAILER.size + _CRC.size or not data.startswith(_MAGIC, end):
-        raise ValueError("what follows its last page is not a trailer")
-    _, last_tid = _TRAILER.unpack_from(data, end)
+def _trailer(data: bytes) -> tuple[int, bytes | None]:
+    """Return where the pickles end, and the tid in the trailer behind them if there is one."""
+    end = len(data) - _TRAILER.size - _CRC.size
+    if end < 0 or not data.startswith(_MAGIC, end):
+        return len(data), None
     if _CRC.unpack_from(data, end + _TRAILER.size) != (crc_of(data[: -_CRC.size]),):
         raise ValueError("its checksum is wrong")
-    return bytes(last_tid)
+    return end, _TRAILER.unpack_from(data, end)[1]

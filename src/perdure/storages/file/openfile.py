@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from perdure.errors import FileAccessError, FileMissingError, FileStorageFormatError
+from perdure.errors import (
+    FileAccessError,
+    FileMissingError,
+    FileStorageError,
+    FileStorageFormatError,
+)
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.fileops import FileOperations, write_all
 from perdure.storages.file.format import MAGIC
@@ -19,7 +24,7 @@ def access(path: Path, action: str, consequence: str) -> Iterator[None]:
     """Turn an `OSError` of the body into a `FileAccessError` that says what was tried."""
     try:
         yield
-    except FileAccessError:
+    except FileStorageError:  # which says what it is about
         raise
     except OSError as error:
         raise FileAccessError(path, action, error, consequence) from error

@@ -11,6 +11,7 @@ This is the face; what it does is done by its parts.
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ from typing import Any
 
 from perdure.clock import tid_at, time_of
 from perdure.errors import (
+    FileStorageError,
     POSKeyError,
     ReadOnlyError,
     StorageClosedError,
@@ -112,9 +114,11 @@ class FileStorage:
         self._path = Path(os.path.abspath(file_name))
         self._pack_gc = pack_gc
         self._packer = packer
+        self._pack_lock = threading.Lock()
         self._operations = operations or FileOperations()
         self._resolver = Resolver(self._load_committed)
         self._committer: Committer | None = None
+        self._why_closed = f"{self._path} is closed"
         self._lock = None if read_only else self._acquire_lock()
         try:
             self._view: View | None = self._open(read_only, create, stop)
@@ -161,15 +165,18 @@ class FileStorage:
     # What it is
 
     def close(self) -> None:
-        committer, view = self._committer, self._view
-        if view is not None and committer is not None:
-            committer.close()
-            view, self._view = self._view, None
-            # No view means that it failed meanwhile, and what the file holds is unknown.
-            if view is not None and view.end != self._index_saved_at:
-                self._save_index(view)
-        self._view = None
-        self._release_lock()
+        with self._pack_lock:
+            committer = self._committer
+            try:
+                if committer is not None:
+                    committer.close()
+                    self._why_closed = committer.why_closed
+                    # No view means that it failed, and what the file holds is unknown.
+                    if self._view is not None and self._view.end != self._index_saved_at:
+                        self._save_index(self._view)
+            finally:
+                self._view = self._committer = None  # with them goes the open file
+                self._release_lock()
 
     def cleanup(self) -> None:
         """Remove every file of this storage."""
@@ -203,9 +210,10 @@ class FileStorage:
             raise self._closed()
         return self._view
 
-    def _closed(self) -> Exception:
-        refusal = None if self._committer is None else self._committer.refusal
-        return refusal or StorageClosedError(f"{self._path} is closed")
+    def _closed(self) -> StorageClosedError:
+        if self._committer is not None and self._committer.why_closed:
+            return StorageClosedError(self._committer.why_closed)
+        return StorageClosedError(self._why_closed)
 
     def _lose_view(self) -> None:
         self._view = None
@@ -381,20 +389,29 @@ class FileStorage:
         """
         committer = self._writable()
         collect = self._pack_gc if gc is None else gc
-        stop = tid_at(t)
-        with committer.exclusive() as swap:
-            with access(self._path, "pack it", "the file is as it was"):
-                if self._packer is not None:
-                    view = self._packed_by(self._packer, referencesf, stop, collect)
-                else:
-                    references = referencesf if collect else None
-                    view = pack_file(self._operations, self._opened(), stop, references)
-                if view is None:
-                    return  # there is nothing to drop
+        if not self._pack_lock.acquire(blocking=False):
+            raise FileStorageError(f"{self._path} is being packed already")
+        try:
+            with committer.exclusive() as swap:
+                view = self._packed(referencesf, tid_at(t), collect)
+                if view is not None:
+                    self._view = view
+                    swap(view)
+                    self._save_index(view)
+        finally:
+            self._pack_lock.release()
+
+    def _packed(self, references: References, stop: bytes, collect: bool) -> View | None:
+        """Put a packed file in the place of this one; return its view, None if it is no smaller."""
+        with access(self._path, "pack it", "the file is as it was"):
+            if self._packer is not None:
+                view = self._packed_by(self._packer, references, stop, collect)
+            else:
+                wanted = references if collect else None
+                view = pack_file(self._operations, self._opened(), stop, wanted)
+            if view is not None:
                 put_in_place(self._operations, self._path, self.pack_keep_old)
-            self._view = view
-            swap(view)
-            self._save_index(view)
+        return view
 
     def _packed_by(
         self, packer: Packer, references: References, stop: bytes, collect: bool

@@ -1,0 +1,220 @@
+"""Transactions that share syncs, and the order in which they become visible."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from perdure.errors import StorageSystemError
+from perdure.ids import p64
+from perdure.storages.file.groups import CommitQueue, Written
+
+
+class Disk:
+    """A sync that waits until it is let go, and can fail."""
+
+    def __init__(self) -> None:
+        self.syncs = 0
+        self.started = threading.Semaphore(0)
+        self.proceed = threading.Semaphore(0)
+        self.broken: OSError | None = None
+
+    def sync(self) -> None:
+        self.syncs += 1
+        self.started.release()
+        assert self.proceed.acquire(timeout=30)
+        if self.broken is not None:
+            raise self.broken
+
+
+class Queue:
+    """A commit queue on a disk, with what it published, and threads that wait in it."""
+
+    def __init__(self) -> None:
+        self.disk = Disk()
+        self.visible: list[bytes] = []
+        self.told: list[bytes] = []
+        self.errors: list[Exception] = []
+        self.queue = CommitQueue(
+            4, self.disk.sync, lambda written: self.visible.append(written.tid), self._fail
+        )
+        self._end = 4
+        self._threads: list[threading.Thread] = []
+
+    def _fail(self, cause: OSError) -> Exception:
+        return StorageSystemError(str(cause))
+
+    def append(self, number: int) -> Written:
+        self._end += 100
+        written = Written(p64(number), {p64(7): self._end - 50}, self._end)
+        self.queue.append(written)
+        return written
+
+    def complete(
+        self, written: Written, func: Callable[[bytes], object] | None = None
+    ) -> threading.Thread:
+        def run() -> None:
+            try:
+                self.queue.complete(written, func or self.told.append)
+            except StorageSystemError as error:
+                self.errors.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self._threads.append(thread)
+        return thread
+
+    def finish(self) -> None:
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def queue() -> Queue:
+    return Queue()
+
+
+def test_a_transaction_is_durable_then_told_then_visible(queue: Queue) -> None:
+    written = queue.append(1)
+    events = []
+
+    def func(tid: bytes) -> None:
+        events.append((tid, queue.disk.syncs, queue.queue.durable, list(queue.visible)))
+
+    queue.complete(written, func)
+    assert queue.disk.started.acquire(timeout=10)
+    assert (events, queue.visible) == ([], [])
+    queue.disk.proceed.release()
+    queue.finish()
+    assert events == [(p64(1), 1, 104, [])]
+    assert queue.visible == [p64(1)]
+
+
+def test_those_who_wait_share_a_sync(queue: Queue) -> None:
+    queue.complete(queue.append(1))
+    assert queue.disk.started.acquire(timeout=10)
+    waiting = [queue.append(number) for number in range(2, 9)]
+    for written in waiting:
+        queue.complete(written)
+    queue.disk.proceed.release()  # of the first one, which began before the others were written
+    assert queue.disk.started.acquire(timeout=10)
+    assert queue.queue.durable == 104
+    queue.disk.proceed.release()
+    queue.finish()
+
+    assert queue.disk.syncs == 2
+    assert queue.visible == [p64(number) for number in range(1, 9)]
+
+
+def test_the_order_of_the_file_is_that_of_becoming_visible(queue: Queue) -> None:
+    first, second, third = (queue.append(number) for number in (1, 2, 3))
+    queue.disk.proceed.release()
+    late = [queue.complete(third), queue.complete(second)]
+    assert queue.disk.started.acquire(timeout=10)
+    late[0].join(0.05)
+    assert queue.visible == []  # durable, but not the first
+    queue.complete(first)
+    queue.finish()
+
+    assert queue.visible == queue.told == [p64(1), p64(2), p64(3)]
+    assert queue.disk.syncs == 1
+
+
+def test_a_callback_that_raises_does_not_hold_up_the_others(queue: Queue) -> None:
+    def func(tid: bytes) -> None:
+        raise StorageSystemError("no use")
+
+    first, second = queue.append(1), queue.append(2)
+    queue.disk.proceed.release()
+    queue.complete(first, func)
+    queue.complete(second)
+    queue.finish()
+    assert [str(error) for error in queue.errors] == ["no use"]
+    assert queue.visible == [p64(1), p64(2)]
+
+
+def test_records_of_the_queue_are_found_newest_first(queue: Queue) -> None:
+    assert queue.queue.position(p64(7)) == 0
+    first, second = queue.append(1), queue.append(2)
+    assert queue.queue.position(p64(7)) == second.positions[p64(7)]
+    assert queue.queue.position(p64(8)) == 0
+    queue.disk.proceed.release()
+    for written in (first, second):
+        queue.complete(written)
+    queue.finish()
+    assert queue.queue.position(p64(7)) == 0
+
+
+def test_a_sync_that_fails_is_everybodys_failure_and_the_last(queue: Queue) -> None:
+    queue.complete(queue.append(1))
+    assert queue.disk.started.acquire(timeout=10)
+    for number in (2, 3):
+        queue.complete(queue.append(number))
+    queue.disk.broken = OSError(5, "Input/output error")
+    queue.disk.proceed.release()
+    queue.finish()
+
+    assert len(queue.errors) == 3
+    assert queue.disk.syncs == 1
+    assert (queue.visible, queue.told) == ([], [])
+    queue.queue.wait_until_empty()
+    with pytest.raises(StorageSystemError):
+        queue.append(4)
+
+
+def test_what_was_durable_before_a_sync_failed_becomes_visible(queue: Queue) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def func(tid: bytes) -> None:
+        entered.set()
+        assert leave.wait(30)
+
+    queue.disk.proceed.release()
+    queue.complete(queue.append(1), func)
+    assert entered.wait(10)
+    queue.disk.broken = OSError(5, "Input/output error")
+    queue.complete(queue.append(2))
+    queue.disk.proceed.release()
+    while not queue.errors:
+        queue.disk.started.acquire(timeout=0.1)
+    leave.set()
+    queue.finish()
+    queue.queue.wait_until_empty()
+    assert queue.visible == [p64(1)]
+
+
+def test_an_interrupt_while_waiting_comes_after_the_transaction_is_visible(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = queue.append(1)
+    interrupts = iter([KeyboardInterrupt])
+
+    def sync() -> None:
+        for interrupt in interrupts:
+            raise interrupt
+
+    monkeypatch.setattr(queue.queue, "_sync", sync)
+    with pytest.raises(KeyboardInterrupt):
+        queue.queue.complete(written, queue.told.append)
+    assert queue.told == queue.visible == [p64(1)]
+    queue.queue.wait_until_empty()
+
+
+def test_waiting_for_an_empty_queue_lasts_until_all_are_visible(queue: Queue) -> None:
+    queue.queue.wait_until_empty()
+    written = queue.append(1)
+    done = threading.Event()
+
+    def wait() -> None:
+        queue.queue.wait_until_empty()
+        done.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    queue.complete(written)
+    assert not done.is_set()
+    queue.disk.proceed.release()
+    queue.finish()
+    assert done.wait(10)
+    thread.join()

@@ -1,0 +1,72 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import ZODB.FileStorage
+from zc.lockfile import LockError
+
+from perdure.errors import FileLockedError
+from perdure.storages.file import FileStorage
+from perdure.storages.file.lock import FileLock
+
+HOLD = """
+import sys
+from perdure.storages.file import FileStorage
+storage = FileStorage(sys.argv[1])
+print("open", flush=True)
+sys.stdin.read()
+storage.close()
+"""
+
+
+def test_a_second_storage_is_told_who_has_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "data.fs"
+    storage = FileStorage(path)
+    with pytest.raises(FileLockedError) as caught:
+        FileStorage(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path} is open for writing by this process, pid {os.getpid()} since 2")
+    assert text.endswith(" UTC; close it there, or open it with read_only=True")
+
+    storage.close()
+    FileStorage(path).close()
+
+
+def test_another_process_is_named_by_its_pid(tmp_path: Path) -> None:
+    path = tmp_path / "data.fs"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"open\n"
+        with pytest.raises(FileLockedError, match=f"the process with pid {holder.pid} since"):
+            FileStorage(path)
+        FileStorage(path, read_only=True).close()
+        holder.stdin.close()
+    FileStorage(path).close()
+
+
+def test_zodb_and_perdure_keep_each_other_out(tmp_path: Path) -> None:
+    path = tmp_path / "data.fs"
+    storage = FileStorage(path)
+    with pytest.raises(LockError):
+        ZODB.FileStorage.FileStorage(str(path))
+    storage.close()
+
+    theirs = ZODB.FileStorage.FileStorage(str(path))
+    with pytest.raises(FileLockedError, match=f"pid {os.getpid()};"):
+        FileStorage(path)
+    theirs.close()
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "\xff"])
+def test_a_lock_file_that_says_nothing_is_another_process(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "data.fs"
+    lock = FileLock(path)
+    lock.path.write_text(content, encoding="latin-1")
+    with pytest.raises(FileLockedError, match="by another process"):
+        FileLock(path)
+    lock.release()
