@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from perdure.capabilities import capabilities_of
-from perdure.errors import POSKeyError, ReadOnlyHistoryError
+from perdure.errors import POSKeyError, ReadOnlyHistoryError, Unsupported
 from perdure.ids import tid_repr
 from perdure.interfaces import HasMetaData, Loaded, Revision
 
@@ -94,10 +94,21 @@ class HistoricalSnapshot:
     # Blobs
 
     def loadBlob(self, oid: bytes, serial: bytes) -> str:
+        self._require_blobs()
         path: str = self._storage.loadBlob(oid, serial)
         return path
 
+    def temporaryDirectory(self) -> str:
+        self._require_blobs()
+        path: str = self._storage.temporaryDirectory()
+        return path
+
+    def _require_blobs(self) -> None:
+        if not self.capabilities.blobs:
+            raise Unsupported(f"{self.getName()} does not keep blobs; give it a blob directory")
+
     def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
+        self._require_blobs()
         return self._storage.openCommittedBlobFile(oid, serial, blob)
 
     # What is the same at any moment

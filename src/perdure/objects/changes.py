@@ -14,6 +14,7 @@ class Changes:
     added it by hand.
     `stored`: the objects stored in this commit, new or changed.
     `stored_oids`: oids that a commit took over from savepoints.
+    `stored_blobs`: oids of blobs whose files the storage has taken.
     `read_current`: serials that must still be current at the commit, by oid.
     `joined`: whether the connection takes part in a transaction.
     """
@@ -24,6 +25,7 @@ class Changes:
         self.created: dict[bytes, bool] = {}
         self.stored: list[Any] = []
         self.stored_oids: list[bytes] = []
+        self.stored_blobs: list[bytes] = []
         self.read_current: dict[bytes, bytes] = {}
         self.joined = False
 
@@ -34,5 +36,6 @@ class Changes:
         self.created.clear()
         self.stored.clear()
         self.stored_oids.clear()
+        self.stored_blobs.clear()
         self.read_current.clear()
         self.joined = False

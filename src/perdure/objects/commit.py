@@ -10,6 +10,7 @@ commit copies that: an object may have left memory by then.
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -25,6 +26,7 @@ from perdure.errors import (
 )
 from perdure.ids import ZERO, oid_repr
 from perdure.interfaces import TransactionMetaData
+from perdure.objects.blob import Blob
 from perdure.objects.cache import forget_new
 from perdure.objects.changes import Changes
 from perdure.objects.savepoint import Mark, SavepointStore
@@ -115,6 +117,8 @@ class Commit:
             if obj is not None and obj._p_changed is not None:
                 obj._p_changed = False
                 obj._p_serial = tid
+        # What they say about their files is not true any more.
+        self.cache.invalidate(self._changes.stored_blobs)
         self._end()
         return tid
 
@@ -213,6 +217,12 @@ class Commit:
         oid = obj._p_oid
         serial = obj._p_serial or ZERO
         changes = self._changes
+        blob_file = None
+        if type(obj) is Blob:
+            blob_file = obj.file_to_store()
+            if blob_file is None:
+                obj._p_changed = False  # the same data as before: there is nothing to store
+                return
         size = len(data)
         if size > self._large_record_size:
             warnings.warn(
@@ -225,7 +235,9 @@ class Commit:
             implicit = changes.added.pop(oid, None) is None
             if self.savepoints is None or oid not in self.savepoints.created():
                 changes.created[oid] = implicit
-        if self.savepoints is not None:
+        if blob_file is not None:
+            self._store_blob(obj, data, blob_file)
+        elif self.savepoints is not None:
             self.savepoints.store(oid, serial, data)
         else:
             try:
@@ -245,11 +257,36 @@ class Commit:
         else:
             changes.stored.append(obj)
 
+    def _store_blob(self, blob: Blob, data: bytes, path: str) -> None:
+        oid, serial = blob._p_oid, blob._p_serial or ZERO
+        committed = None
+        try:
+            if self.savepoints is not None:
+                committed = self.savepoints.store_blob(oid, serial, data, path)
+            else:
+                self._store_blob_file(oid, serial, data, path)
+        except BaseException:
+            if not os.path.exists(path):
+                blob.handed_over()
+            raise
+        blob.handed_over(committed)
+
+    def _store_blob_file(self, oid: bytes, serial: bytes, data: bytes, path: str) -> None:
+        try:
+            self.storage.storeBlob(oid, serial, data, path, "", self._metadata)
+        except ConflictError as error:
+            raise self._with_class(error) from None
+        self._changes.stored_blobs.append(oid)
+
     def _store_savepoints(self, savepoints: SavepointStore) -> None:
         changes = self._changes
         changes.created.update(savepoints.created())
         for oid, serial, data in savepoints:
             changes.stored_oids.append(oid)
+            path = savepoints.blob_of(oid)
+            if path is not None:
+                self._store_blob_file(oid, serial, data, path)
+                continue
             try:
                 self.storage.store(oid, serial, data, "", self._metadata)
             except ConflictError as error:
@@ -286,6 +323,8 @@ class Commit:
             obj = self.cache.get(oid)
             if obj is not None:
                 forget_new(self.cache, obj)
+                if type(obj) is Blob and obj._p_blob_committed is not None:
+                    obj.handed_over()  # to the savepoint, which is gone
 
     def _forget_stored(self, oids: set[bytes]) -> None:
         changes = self._changes

@@ -27,6 +27,7 @@ from perdure.errors import (
 )
 from perdure.ids import ROOT_OID, ZERO, oid_repr
 from perdure.objects import multidb, transfer
+from perdure.objects.blob import Blob
 from perdure.objects.cache import new_cache
 from perdure.objects.changes import Changes
 from perdure.objects.commit import Commit
@@ -297,6 +298,8 @@ class Connection:
                 record, serial = self._load(oid)
             except KeyError:  # of any storage: not all raise ours
                 raise self._missing(obj) from None
+            if type(obj) is Blob:  # it has no subclasses
+                obj._p_blob_committed = self._storage.loadBlob(oid, serial)
             self._reader.set_state(obj, record)
             self._loads += 1
             obj._p_serial = serial
@@ -427,6 +430,11 @@ class Connection:
         self._storage = storage
         self._load = storage.load
 
+    @property
+    def blob_files(self) -> Any:
+        """Where the files of blobs are, as this transaction sees them; for blobs."""
+        return self._storage
+
     def _join(self) -> None:
         if not self._changes.joined:
             self.transaction_manager.get().join(self)
@@ -466,7 +474,7 @@ class Connection:
         file, positioned behind what was written (a temporary one at its start).
         """
         with _Using(self, "export from"):
-            return transfer.export(self._load, oid, f)
+            return transfer.export(self._storage, oid, f)
 
     def importFile(
         self,
@@ -484,11 +492,17 @@ class Connection:
         with _Using(self, "import into"):
             return transfer.import_into(self, f, clue, customImporters)
 
-    def adopt(self, oid: bytes, record: bytes) -> None:
-        """Store a record that was made elsewhere under a new oid; an import does this."""
+    def adopt(self, oid: bytes, record: bytes, blob: str | None = None) -> None:
+        """Store a record that was made elsewhere under a new oid; an import does this.
+
+        `blob` is the file of its blob, which is taken over.
+        """
         self._join()
         savepoints = self._commit.open_savepoints()
-        savepoints.store(oid, ZERO, record)
+        if blob is None:
+            savepoints.store(oid, ZERO, record)
+        else:
+            savepoints.store_blob(oid, ZERO, record, blob)
         savepoints.note_created({oid: False})
 
     def new_oid(self) -> bytes:

@@ -6,15 +6,21 @@ savepoint hides the one below. The file is only appended to,
     entry := oid:8 length:8 record
 
 and each entry notes which position it replaced, so that going back costs what
-was done since, not what was done altogether.
+was done since, not what was done altogether. Blobs are files of their own, in
+the storage's temporary directory; each savepoint that has a blob keeps one.
 """
 
 import struct
 import tempfile
+import weakref
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
+from perdure.blobs import SAVEPOINT_SUFFIX, BlobFile, move, unused_path
 from perdure.errors import StorageSystemError
+from perdure.fileops import FileOperations
 from perdure.interfaces import Loaded
 
 __all__ = ["Mark", "Savepoint", "SavepointStore"]
@@ -50,6 +56,8 @@ class SavepointStore:
         self._positions: dict[bytes, int] = {}
         self._entries: list[_Entry] = []
         self._created: dict[bytes, bool] = {}
+        self._blobs: dict[int, Path] = {}  # by the position of the record
+        self._remove_blobs = weakref.finalize(self, _unlink_all, self._blobs)
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the record of the last savepoint, or else the one below."""
@@ -77,6 +85,15 @@ class SavepointStore:
         self._positions[oid] = self._end
         self._end += _HEADER.size + len(data)
 
+    def store_blob(self, oid: bytes, serial: bytes, data: bytes, source: str) -> str:
+        """Keep a record, and take over a file as its blob; return where that is now."""
+        target = unused_path(self.temporaryDirectory(), "", SAVEPOINT_SUFFIX)
+        position = self._end
+        move(FileOperations(), Path(source), target)
+        self._blobs[position] = target
+        self.store(oid, serial, data)
+        return str(target)
+
     def note_created(self, created: dict[bytes, bool]) -> None:
         """Remember which objects are new in this transaction; see `Changes.created`."""
         self._created.update(created)
@@ -98,6 +115,8 @@ class SavepointStore:
         for oid in uncreated:
             del self._created[oid]
         self._end = mark.end
+        for position in [each for each in self._blobs if each >= mark.end]:
+            _unlink(self._blobs.pop(position))
         return [entry.oid for entry in undone], uncreated
 
     def created(self) -> dict[bytes, bool]:
@@ -117,8 +136,30 @@ class SavepointStore:
         """Return the oids that are stored here."""
         return list(self._positions)
 
+    def blob_of(self, oid: bytes) -> str | None:
+        """Return the file of the blob that is current here, None if there is none."""
+        path = self._blobs.get(self._positions.get(oid, -1))
+        return None if path is None else str(path)
+
     def close(self) -> None:
         self._file.close()
+        self._remove_blobs()
+
+    # Blobs, as a storage has them
+
+    def loadBlob(self, oid: bytes, serial: bytes) -> str:
+        path: str = self.blob_of(oid) or self.below.loadBlob(oid, serial)
+        return path
+
+    def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
+        path = self.blob_of(oid)
+        if path is None:
+            return self.below.openCommittedBlobFile(oid, serial, blob)
+        return open(path, "rb") if blob is None else BlobFile(path, "r", blob)
+
+    def temporaryDirectory(self) -> str:
+        path: str = self.below.temporaryDirectory()
+        return path
 
     def _read(self, position: int) -> Loaded:
         self._file.seek(position)
@@ -136,3 +177,14 @@ class Savepoint:
     def rollback(self) -> None:
         """Take the connection back to where this savepoint was made."""
         self._connection.rollback_savepoint(self._mark)
+
+
+def _unlink(path: Path) -> None:
+    with suppress(FileNotFoundError):  # a commit may have taken it over
+        path.unlink()
+
+
+def _unlink_all(blobs: dict[int, Path]) -> None:
+    for path in blobs.values():
+        _unlink(path)
+    blobs.clear()

@@ -2,17 +2,27 @@
 
 The bytes are `records.exporting`'s business. Here the graph is walked, and what
 is imported becomes new objects of the running transaction: its records go where
-savepoints are kept, so a large import needs no memory.
+savepoints are kept, so a large import needs no memory. Blobs are copied piece by piece.
 """
 
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
+from perdure.blobs import unused_path
 from perdure.errors import ExportError
 from perdure.records import references
-from perdure.records.exporting import EXPORT_END, EXPORT_MAGIC, exported, records_in_export
+from perdure.records.exporting import (
+    EXPORT_END,
+    EXPORT_MAGIC,
+    blob_start,
+    exported,
+    is_blob,
+    records_in_export,
+)
 from perdure.records.rewriting import with_other_oids
 
 if TYPE_CHECKING:
@@ -20,14 +30,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Importer", "export", "import_into"]
 
+_PIECE_BYTES: Final = 1 << 20
+
 Importer = Callable[["Connection", IO[bytes], object], Any]
 """Called with connection, file and clue for a format that is not ours; returns the object."""
 
 
-def export(load: Callable[[bytes], Any], oid: bytes, f: str | IO[bytes] | None) -> IO[bytes]:
+def export(storage: Any, oid: bytes, f: str | IO[bytes] | None) -> IO[bytes]:
     """Write the object `oid` and all it refers to; see `Connection.exportFile`.
 
-    `load` returns (record, tid) for an oid. Weak references and those to other
+    `storage` is what the connection reads. Weak references and those to other
     databases are not followed.
     """
     if f is None:
@@ -37,7 +49,7 @@ def export(load: Callable[[bytes], Any], oid: bytes, f: str | IO[bytes] | None) 
     else:
         file = f
     try:
-        _write(load, oid, file)
+        _write(storage, oid, file)
     except BaseException:
         if file is not f:
             file.close()
@@ -47,19 +59,27 @@ def export(load: Callable[[bytes], Any], oid: bytes, f: str | IO[bytes] | None) 
     return file
 
 
-def _write(load: Callable[[bytes], Any], oid: bytes, file: IO[bytes]) -> None:
+def _write(storage: Any, oid: bytes, file: IO[bytes]) -> None:
     file.write(EXPORT_MAGIC)
     pending, seen = [oid], {oid}
     while pending:
         oid = pending.pop()
-        record = load(oid)[0]
+        record, tid = storage.load(oid)
         file.write(exported(oid, record))
+        if is_blob(record):
+            _write_blob(storage.loadBlob(oid, tid), file)
         for target in references(record):
             if target not in seen:
                 seen.add(target)
                 pending.append(target)
     file.write(EXPORT_END)
     file.flush()
+
+
+def _write_blob(path: str, file: IO[bytes]) -> None:
+    with open(path, "rb") as source:
+        file.write(blob_start(os.fstat(source.fileno()).st_size))
+        shutil.copyfileobj(source, file, _PIECE_BYTES)
 
 
 def import_into(
@@ -88,17 +108,37 @@ def import_into(
 
         first: bytes | None = None
         for each in records_in_export(file.read):
-            if each.blob_size_bytes is not None:
-                raise ExportError(
-                    f"{_name(f)} has blobs, which cannot be imported yet; "
-                    "nothing of it will be committed if you abort"
-                )
             oid = new_oid(each.oid)
             first = first or oid
-            connection.adopt(oid, with_other_oids(each.data, new_oid))
+            blob = None
+            if each.blob_size_bytes is not None:
+                directory = connection.blob_files.temporaryDirectory()
+                blob = _read_blob(file, each.blob_size_bytes, directory, _name(f))
+            connection.adopt(oid, with_other_oids(each.data, new_oid), blob)
     if first is None:
         raise ExportError(f"{_name(f)} is an export of nothing")
     return connection.get(first)
+
+
+def _read_blob(file: IO[bytes], size_bytes: int, directory: str, name: str) -> str:
+    """Read a blob into a new file in `directory`; return its path."""
+    target = unused_path(directory, "import-", "")
+    try:
+        with open(target, "xb") as blob:
+            missing = size_bytes
+            while missing:
+                piece = file.read(min(missing, _PIECE_BYTES))
+                if not piece:
+                    raise ExportError(
+                        f"{name} is cut short: found {size_bytes - missing} bytes of a blob, "
+                        f"expected {size_bytes}; export again"
+                    )
+                blob.write(piece)
+                missing -= len(piece)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return str(target)
 
 
 @contextmanager
