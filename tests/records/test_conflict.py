@@ -109,7 +109,7 @@ def test_the_three_states_are_merged() -> None:
 def test_references_and_class_metadata_are_those_of_the_new_record() -> None:
     jar = Jar()
     friend = Node()
-    facts = {"friend": friend, "weak": WeakRef(friend), "point": Point(1, friend)}  # type: ignore[arg-type]
+    facts = {"friend": friend, "weak": WeakRef(friend), "point": Point(1, friend)}
     case = Case(jar, Counter(1), Counter(5), Counter(10, **facts))
     resolved = case.resolve()
     assert all_references(resolved) == all_references(case.new)

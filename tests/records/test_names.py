@@ -1,16 +1,12 @@
 import pickle
-import pickletools
 from io import BytesIO
 from typing import Any
 
 import pytest
-from hypothesis import given as for_all
-from hypothesis import strategies as st
 
 from perdure.objects.persistentclass import PersistentMetaClass
 from perdure.records import rebuild
 from perdure.records.names import local_name, stored_name, with_stored_names
-from perdure.records.opcodes import globals_in
 
 
 @pytest.mark.parametrize(
@@ -83,27 +79,3 @@ def test_a_pickle_without_such_names_is_returned_as_it_is() -> None:
     for value in (1, "cperdure.", "cperdure.records.broken\nrebuild\n"):
         data = pickle.dumps(value, 3)
         assert with_stored_names(data) == data
-
-
-anything = st.recursive(
-    st.none()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.binary()
-    | st.sampled_from([int, rebuild]),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
-)
-
-
-@for_all(anything, st.integers(0, 3))
-def test_globals_are_found_where_pickletools_finds_them(value: Any, protocol: int) -> None:
-    data = pickle.dumps(value, protocol)
-    expected = [at for opcode, _, at in pickletools.genops(data) if opcode.name == "GLOBAL"]
-    assert [start for start, _ in globals_in(data)] == expected
-
-
-@pytest.mark.parametrize("data", [b"\x80\x03X\xff\0\0\0a.", b"\xff.", b"cos\n"])
-def test_what_is_no_pickle_is_refused(data: bytes) -> None:
-    with pytest.raises(pickle.UnpicklingError):
-        list(globals_in(data))

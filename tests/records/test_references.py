@@ -112,7 +112,7 @@ def test_references_inside_of_anything_are_found() -> None:
         Node(
             a=[inside[0], (inside[1], {inside[2]: inside[3]})],
             b={inside[4], frozenset([inside[5]])},
-            c=Point(inside[6], Slotted(inside[7], Shelf.Label(inside[8]))),  # type: ignore[arg-type]
+            c=Point(inside[6], Slotted(inside[7], Shelf.Label(inside[8]))),
         )
     )
     assert sorted(references(record)) == sorted(node._p_oid for node in inside)
@@ -129,7 +129,7 @@ def test_extension_codes_are_read_and_bring_nothing_to_life() -> None:
     record = HEAD + b"\x80\x03](\x82\xf0)\x81\x82\xf0)R" + OID + b"Qe."
     copyreg.add_extension("samples.records_objects", "Node", 0xF0)
     try:
-        copyreg._extension_cache[0xF0] = _Explodes  # type: ignore[attr-defined]
+        copyreg._extension_cache[0xF0] = _Explodes
         assert [reference.oid for reference in all_references(record)] == [p64(5)]
     finally:
         copyreg.remove_extension("samples.records_objects", "Node", 0xF0)

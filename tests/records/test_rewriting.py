@@ -39,7 +39,7 @@ def rich_record() -> bytes:
     return jar.store(
         Node(
             near=near,
-            again=[near, Point(near, 1)],  # type: ignore[arg-type]
+            again=[near, Point(near, 1)],
             picky=TakesArguments("k"),
             mapping=PersistentMapping(),
             weak=WeakRef(near),

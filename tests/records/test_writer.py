@@ -299,7 +299,7 @@ def test_a_class_that_cannot_be_found_again_is_refused() -> None:
 
 def test_arguments_of_new_that_cannot_be_pickled_are_refused() -> None:
     jar = Jar()
-    picky = given(jar, TakesArguments(threading.Lock()))  # type: ignore[arg-type]
+    picky = given(jar, TakesArguments(threading.Lock()))
     with pytest.raises(UnpicklableError, match="what __getnewargs__ returned"):
         jar.writer.serialize(picky)
 

@@ -98,7 +98,7 @@ class Slotted:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Slotted) and (self.a, self.b) == (other.a, other.b)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 class Proxy:

@@ -27,7 +27,7 @@ class Value:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Value) and other.x == self.x
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 class Items(list[Any]):

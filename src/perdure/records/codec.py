@@ -37,6 +37,9 @@ Memo = dict[int, tuple[int, Any]]
 """A pickler's: the number under which an object can be had again, and the object, by id."""
 
 
+_COPIED_BYTES: Final = 1 << 16
+
+
 class Pickles:
     """Pickles in a row, as the file that an unpickler reads.
 
@@ -51,15 +54,21 @@ class Pickles:
         self._data = data
         self.position = position
 
-    def peek(self, size: int) -> bytes:
-        return self._data[self.position :] if self.position else self._data
+    def peek(self, size: int) -> Any:
+        return self._part(self.position, len(self._data))
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int) -> Any:
         start = self.position
         self.position = min(start + size, len(self._data))
-        return self._data[start : self.position]
+        return self._part(start, self.position)
 
-    def readline(self) -> bytes:
+    def _part(self, start: int, end: int) -> Any:
+        # The unpickler reads once what is left, and once to skip it: large records in place.
+        if end - start < _COPIED_BYTES:
+            return self._data[start:end]
+        return memoryview(self._data)[start:end]
+
+    def readline(self) -> Any:
         end = self._data.find(b"\n", self.position) + 1
         return self.read((end or len(self._data)) - self.position)
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from perdure.errors import StateLoadError
 from perdure.records.codec import PersistentLoad, Pickles, unpickler_of
+from perdure.records.opcodes import memo_overflow
 
 __all__ = ["Inert", "InertClass", "class_name_of", "load_inert", "text"]
 
@@ -136,6 +137,8 @@ def load_inert(
         references.append(reference_from(stored))
         return references[-1]
 
+    if memo_overflow(record, pickles):
+        raise StateLoadError(reason="the record is damaged: it numbers objects that it cannot have")
     problem: Exception | None = None
     for unpickler in _ways_to_read(record, reference):
         references.clear()

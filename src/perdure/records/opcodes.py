@@ -1,8 +1,9 @@
-"""Where a pickle names a global, found without running it.
+"""What stands where in a pickle, found without running it.
 
 Opcodes whose argument has a fixed size, or ends with its line, are skipped in
 runs by one regular expression; only strings are stepped over one by one, by the
-length they carry. The sizes come from `pickletools`.
+length they carry, and the few opcodes that are asked for. The sizes come from
+`pickletools`.
 """
 
 import pickletools
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pickle import UnpicklingError
 from typing import Final
 
-__all__ = ["globals_in"]
+__all__ = ["globals_in", "memo_overflow"]
 
 _LENGTH_SIZE: Final = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
@@ -19,39 +20,69 @@ _LENGTH_SIZE: Final = {
     pickletools.TAKEN_FROM_ARGUMENT4U: 4,
     pickletools.TAKEN_FROM_ARGUMENT8U: 8,
 }
-_TWO_LINES: Final = ("GLOBAL", "INST")
+_TWO_LINES: Final = b"ci"  # GLOBAL and INST
 
 
-def _tables() -> tuple[dict[int, bytes], bytes, dict[int, int]]:
-    """Return opcodes by size of argument, those that end with a line, those with a length."""
-    fixed: dict[int, bytes] = {}
-    lines = b""
-    counted = {}
-    for opcode in pickletools.opcodes:
-        code = opcode.code.encode("latin-1")
-        size = 0 if opcode.arg is None else opcode.arg.n
-        if opcode.name in _TWO_LINES:
-            continue
-        if size in _LENGTH_SIZE:
-            counted[code[0]] = _LENGTH_SIZE[size]
-        elif size == pickletools.UP_TO_NEWLINE:
-            lines += code
+def _argument(opcode: pickletools.OpcodeInfo) -> int:
+    return 0 if opcode.arg is None else opcode.arg.n
+
+
+_COUNTED: Final = {
+    ord(opcode.code): _LENGTH_SIZE[_argument(opcode)]
+    for opcode in pickletools.opcodes
+    if _argument(opcode) in _LENGTH_SIZE
+}
+
+
+def _pattern(opcode: pickletools.OpcodeInfo) -> bytes:
+    code, size = opcode.code.encode("latin-1"), _argument(opcode)
+    lines = 1 + (code in _TWO_LINES)
+    argument = rb"[^\n]*\n" * lines if size == pickletools.UP_TO_NEWLINE else b".{%d}" % size
+    return re.escape(code) + argument
+
+
+def _run_without(stops: bytes) -> re.Pattern[bytes]:
+    """Return what matches opcodes in a row up to a string, or to one of `stops`."""
+    patterns = [
+        _pattern(opcode)
+        for opcode in pickletools.opcodes
+        if ord(opcode.code) not in _COUNTED and ord(opcode.code) not in stops
+    ]
+    # An oid is by far the most frequent string in a record, so it is skipped too.
+    return re.compile(b"(?:" + b"|".join([*patterns, rb"C\x08.{8}"]) + b")*+", re.DOTALL)
+
+
+def _stops(data: bytes, run: re.Pattern[bytes]) -> Iterator[int]:
+    """Yield where opcodes stand that are not in `run`; strings are stepped over.
+
+    Whoever iterates has to match what stands there with `_AT_STOP`.
+    """
+    position, size = 0, len(data)
+    while position < size:
+        skipped = run.match(data, position)
+        position = skipped.end() if skipped is not None else position
+        if position == size:
+            return
+        length_size = _COUNTED.get(data[position])
+        if length_size is None:
+            yield position
+            found = _AT_STOP.match(data, position)
+            if found is None:
+                raise UnpicklingError(f"byte {position}: found {data[position:][:1]!r}, no opcode")
+            position = found.end()
         else:
-            fixed[size] = fixed.get(size, b"") + code
-    return fixed, lines, counted
+            start = position + 1 + length_size
+            position = start + int.from_bytes(data[position + 1 : start], "little")
+    if position > size:
+        raise UnpicklingError(f"byte {size}: a string is cut short")
 
 
-_FIXED, _LINES, _COUNTED = _tables()
-
-# An oid is by far the most frequent string in a record, so it counts as fixed.
-_RUN: Final = re.compile(
-    b"(?:"
-    + b"|".join(b"[%s].{%d}" % (re.escape(codes), size) for size, codes in sorted(_FIXED.items()))
-    + rb"|C\x08.{8}|[%s][^\n]*\n|i[^\n]*\n[^\n]*\n)*+" % re.escape(_LINES),
+_AT_STOP: Final = re.compile(
+    b"|".join(_pattern(opcode) for opcode in pickletools.opcodes if opcode.code in "cpr."),
     re.DOTALL,
 )
-_GLOBAL_CODE: Final = ord("c")
-_GLOBAL: Final = re.compile(rb"c[^\n]*\n[^\n]*\n")
+_TO_GLOBAL: Final = _run_without(b"c")
+_TO_PUT_OR_STOP: Final = _run_without(b"pr.")
 
 
 def globals_in(data: bytes) -> Iterator[tuple[int, int]]:
@@ -59,23 +90,39 @@ def globals_in(data: bytes) -> Iterator[tuple[int, int]]:
 
     Raises `pickle.UnpicklingError` where `data` is not pickles.
     """
-    position, size = 0, len(data)
-    while position < size:
-        run = _RUN.match(data, position)
-        position = run.end() if run is not None else position
-        if position == size:
-            break
-        code = data[position]
-        if code == _GLOBAL_CODE:
-            found = _GLOBAL.match(data, position)
-            if found is None:
-                raise UnpicklingError(f"byte {position}: the name of a global is cut short")
+    for start in _stops(data, _TO_GLOBAL):
+        found = _AT_STOP.match(data, start)
+        if found is not None:
             yield found.span()
-            position = found.end()
-        elif code in _COUNTED:
-            start = position + 1 + _COUNTED[code]
-            position = start + int.from_bytes(data[position + 1 : start], "little")
-        else:
-            raise UnpicklingError(f"byte {position}: found {data[position:][:1]!r}, not an opcode")
-    if position > size:
-        raise UnpicklingError(f"byte {size}: a string is cut short")
+
+
+def memo_overflow(data: bytes, pickles: int) -> bool:
+    """Return whether the first `pickles` in `data` number an object beyond all reason.
+
+    CPython's unpickler makes room for every number up to the largest one, so
+    that one damaged byte can take all memory. A sound number is smaller than
+    the number of bytes. Other damage is the unpickler's to find.
+    """
+    try:
+        for start in _stops(data, _TO_PUT_OR_STOP):
+            found = _AT_STOP.match(data, start)
+            if found is None:
+                return False
+            if found[0] == b".":
+                pickles -= 1
+                if not pickles:
+                    return False
+            elif _number(found[0]) > len(data):
+                return True
+    except UnpicklingError:
+        pass  # it cannot be read beyond this either
+    return False
+
+
+def _number(put: bytes) -> int:
+    if put[:1] == b"r":
+        return int.from_bytes(put[1:], "little")
+    try:
+        return int(put[1:])
+    except ValueError:
+        return 0
