@@ -103,6 +103,8 @@ def _choose(view: View, stop: bytes, references: References | None) -> Kept:
         if transaction.header.status != b"u":
             seen += len(transaction.records)
             current.update(transaction.records)
+        if not transaction.records and transaction.end < view.end:
+            seen += 1  # all of it goes
         boundary = transaction.end
     for oid in [oid for oid, position in current.items() if not view.origin(oid, position)]:
         current.remove(oid)
