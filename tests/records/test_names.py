@@ -37,6 +37,7 @@ def test_classes_of_zodb_have_its_names_on_disk(
         (("ZODB.PersistentMapping", "PersistentMapping"), ("persistent.mapping",) * 2),
         (("ZODB.TimeStamp", "TimeStamp"), ("persistent.timestamp", "TimeStamp")),
         (("zodbpickle", "binary"), ("builtins", "bytes")),
+        (("pathlib._local", "PosixPath"), ("pathlib", "PosixPath")),
         (("myapp.models", "Book"), ("myapp.models", "Book")),
     ],
 )

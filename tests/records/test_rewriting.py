@@ -56,7 +56,6 @@ def test_strong_and_weak_references_get_the_other_oids_and_those_elsewhere_stay(
     record = rich_record()
     rewritten = with_other_oids(record, plus_1000)
     assert all_references(rewritten) == [moved(found) for found in all_references(record)]
-    assert len(rewritten) == len(record)
 
 
 def test_what_is_not_a_reference_stays_although_it_equals_an_oid() -> None:

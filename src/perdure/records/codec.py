@@ -73,8 +73,15 @@ class Pickles:
         return self.read((end or len(self._data)) - self.position)
 
 
+# Subclasses only so that these can be set on an instance, which is faster than a method.
+
+
+class _Pickler(pickle.Pickler):
+    persistent_id: Any
+    memo: Any
+
+
 class _Unpickler(pickle.Unpickler):
-    # A subclass only so that `find_class` and `persistent_load` can be set on an instance.
     find_class: Any
     persistent_load: Any
     memo: Any
@@ -135,8 +142,8 @@ class RecordPickler:
     def __init__(self, persistent_id: PersistentId) -> None:
         self._sink = _Chunks()
         self._chunks = self._sink.chunks
-        self._pickler = pickle.Pickler(self._sink, PROTOCOL)
-        self._pickler.persistent_id = persistent_id  # type: ignore[method-assign]  # CPython reads it from the instance
+        self._pickler = _Pickler(self._sink, PROTOCOL)
+        self._pickler.persistent_id = persistent_id
 
     def start(self, memo: Memo | None = None) -> None:
         if memo is None:
@@ -167,8 +174,8 @@ class _Nowhere:
 
 def trial(value: Any, persistent_id: PersistentId) -> bool:
     """Return whether pickling `value` fails; what it would give is not kept."""
-    pickler = pickle.Pickler(_Nowhere(), PROTOCOL)
-    pickler.persistent_id = persistent_id  # type: ignore[method-assign]
+    pickler = _Pickler(_Nowhere(), PROTOCOL)
+    pickler.persistent_id = persistent_id
     try:
         pickler.dump(value)
     except Exception:

@@ -13,6 +13,7 @@ class than its own, so the names are exchanged in the finished pickle; the
 search for them costs one scan of the record and finds nothing in nearly all.
 """
 
+import pathlib
 import re
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from typing import Final
@@ -44,6 +45,8 @@ _LOCAL: Final[dict[Name, Name]] = {
     ("persistent.TimeStamp", "TimeStamp"): ("persistent.timestamp", "TimeStamp"),
     ("persistent.dict", "PersistentDict"): ("persistent.mapping", "PersistentMapping"),
     ("zodbpickle", "binary"): ("builtins", "bytes"),
+    # Python 3.13 moved them, and 3.14 moved them back.
+    **{("pathlib._local", name): ("pathlib", name) for name in pathlib.__all__},
 }
 
 
