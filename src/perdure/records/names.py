@@ -84,7 +84,10 @@ _CANDIDATE: Final = re.compile(b"|".join(map(re.escape, _EXCHANGE)))
 
 def with_stored_names(pickle: bytes) -> bytes:
     """Return `pickle`, one or several in a row, with ZODB's names for ZODB's classes."""
-    if b"cperdure." not in pickle or _CANDIDATE.search(pickle) is None:
+    if b"cperdure." not in pickle:
+        return pickle
+    candidates = [found.start() for found in _CANDIDATE.finditer(pickle)]
+    if not candidates:
         return pickle
     # It looks like one; only the opcodes tell it from the same bytes in a string.
     parts: list[bytes] = []
@@ -94,5 +97,7 @@ def with_stored_names(pickle: bytes) -> bytes:
         if stored is not None:
             parts += (pickle[copied:start], stored)
             copied = end
+        if start >= candidates[-1]:
+            break
     parts.append(pickle[copied:])
     return b"".join(parts)
