@@ -68,6 +68,17 @@ def test_names_are_exchanged_in_pickles_and_not_in_strings() -> None:
     assert read[1] is rebuild
 
 
+@pytest.mark.parametrize("order", ["GS", "SG", "SGS", "S", "GSPG"])
+def test_names_are_exchanged_wherever_strings_look_like_them(order: str) -> None:
+    looks_like_it = "cperdure.records.broken\nrebuild\n"
+    values = {"G": rebuild, "S": looks_like_it, "P": PersistentMetaClass}
+    value = [[values[kind]] for kind in order]
+    stored = with_stored_names(pickle.dumps(value, 3))
+    assert _Reader(stored).load() == value
+    assert (b"cZODB.broken\nrebuild\n" in stored) == ("G" in order)
+    assert (looks_like_it.encode() in stored) == ("S" in order)
+
+
 class _Reader(pickle.Unpickler):
     def __init__(self, data: bytes) -> None:
         super().__init__(BytesIO(data))
