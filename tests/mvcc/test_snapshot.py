@@ -1,6 +1,7 @@
 """The races between committing and looking; each test fails if its guard is taken away."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from perdure.errors import POSKeyError, ReadOnlyHistoryError, Unsupported
 from perdure.ids import ZERO, after, p64
 from perdure.interfaces import StorageWrapper, TransactionMetaData
 from perdure.mvcc import Snapshot, Snapshots
+from perdure.storages.file import FileStorage
 from perdure.storages.memory import MappingStorage
 
 X, Y = p64(1), p64(2)
@@ -197,12 +199,11 @@ def test_the_past_stays_as_it_was_and_takes_nothing(shared: Snapshots) -> None:
         shared.before_instance(tid).load(X)
 
 
-def test_blobs_need_a_storage_that_has_them(shared: Snapshots) -> None:
-    class Unable(MappingStorage):
-        pass
-
-    snapshot = Snapshots(Unable()).new_instance()
-    if snapshot.capabilities.blobs:
-        pytest.fail("this test wants a storage without blobs")
+def test_blobs_need_a_storage_that_has_them(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path / "data.fs")
+    snapshot = Snapshots(storage).new_instance()
     with pytest.raises(Unsupported, match="does not keep blobs"):
         snapshot.loadBlob(X, ZERO)
+    with pytest.raises(Unsupported, match="does not keep blobs"):
+        Snapshots(storage).before_instance(after(ZERO)).loadBlob(X, ZERO)
+    storage.close()

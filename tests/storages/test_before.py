@@ -35,6 +35,7 @@ A, B = p64(1), p64(2)
 class TestBeforeOverMemory(ReadOnlyContract):
     tested_elsewhere: ClassVar[frozenset[str]] = frozenset(
         {"undo", "iteration", "record_iteration", "restore", "read_verification", "external_gc"}
+        | {"blobs", "blob_restore"}
     )
 
     @pytest.fixture

@@ -7,6 +7,8 @@ import pytest
 
 from perdure.storages.memory import MappingStorage
 from perdure.testing.contract import (
+    BlobContract,
+    BlobRestoreContract,
     ExternalGCContract,
     IterationContract,
     ReadVerifyingContract,
@@ -25,6 +27,8 @@ class TestMappingStorage(
     RecordIterationContract,
     ReadVerifyingContract,
     ExternalGCContract,
+    BlobContract,
+    BlobRestoreContract,
 ):
     @pytest.fixture
     def make_storage(self) -> Callable[[str], Any]:

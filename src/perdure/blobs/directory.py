@@ -16,8 +16,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
+from perdure.blobs.blobfile import BlobFile, OpenedBlob
 from perdure.blobs.files import NO_LINKS, link_or_copy, move, unused_path
 from perdure.blobs.layout import LAWN, TEMPORARY, Layout, blob_name, tid_in
 from perdure.errors import MissingBlobError
@@ -63,6 +64,11 @@ class BlobDirectory:
         if not path.exists():
             raise MissingBlobError(oid, tid, path)
         return path
+
+    def open(self, oid: bytes, tid: bytes, blob: OpenedBlob | None = None) -> BinaryIO:
+        """Open a blob for reading, as a file of `blob` if given; `MissingBlobError` as above."""
+        path = self.find(oid, tid)
+        return path.open("rb") if blob is None else BlobFile(str(path), "r", blob)
 
     def revisions(self, oid: bytes) -> list[bytes]:
         """Return the tids of the revisions of an object that have a blob, oldest first."""

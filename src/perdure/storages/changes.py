@@ -87,12 +87,22 @@ def record_of(data: bytes | Kept) -> bytes:
     return data if isinstance(data, bytes) else data.read()
 
 
+HasBlob = Callable[[bytes, Place], bool]
+"""Called with an oid and the place of one of its records: whether that has a blob."""
+
+
+def no_blobs(oid: bytes, place: object) -> bool:
+    """The answer of a storage that keeps no blobs."""
+    return False
+
+
 class Changes(Generic[Place]):
     """The requests of one transaction and the plan that follows from them.
 
     `planned` maps oids to what will be written, `resolved` lists the oids whose
     conflicts were resolved. `basis` counts the commits that the plan knows of.
     Records beyond `room` bytes are given to `keep`; by default they stay as they are.
+    Where `has_blob`, the record does not tell what the object holds.
     """
 
     def __init__(
@@ -102,11 +112,14 @@ class Changes(Generic[Place]):
         basis: int,
         room: int = 0,
         keep: Keep = bytes,
+        has_blob: HasBlob[Place] = no_blobs,
     ) -> None:
         self._revisions = revisions
         self._resolve = resolve
         self._room = room
         self._keep = keep
+        self._has_blob = has_blob
+        self._reverted: dict[bytes, tuple[Planned[Place], Place]] = {}
         self._requests: list[tuple[Callable[..., object], tuple[object, ...]]] = []
         self.planned: dict[bytes, Planned[Place]] = {}
         self.resolved: list[bytes] = []
@@ -146,6 +159,14 @@ class Changes(Generic[Place]):
         self._requests.append((self._plan_undo, (tid,)))
         return oids
 
+    def reverted(self) -> dict[bytes, Place]:
+        """Return, by oid, the record that an undo made current again, if nothing followed it."""
+        return {
+            oid: place
+            for oid, (planned, place) in self._reverted.items()
+            if self.planned.get(oid) is planned
+        }
+
     def plan_again(self, basis: int, revisions: Revisions[Place]) -> None:
         """Plan every request again if there were commits since; raises what they raise."""
         if basis == self.basis:
@@ -153,6 +174,7 @@ class Changes(Generic[Place]):
         self._revisions = revisions
         self.planned.clear()
         self.resolved.clear()
+        self._reverted.clear()
         for plan, arguments in self._requests:
             plan(*arguments)
         self.basis = basis
@@ -199,7 +221,9 @@ class Changes(Generic[Place]):
         failures: list[UndoError] = []
         for record in records.values():
             try:
-                self.planned[record.oid] = self._undo_record(record, tid)
+                self.planned[record.oid] = planned = self._undo_record(record, tid)
+                if record.previous is not None:
+                    self._reverted[record.oid] = planned, record.previous
             except UndoError as error:
                 failures.append(error)
         if len(failures) == 1:
@@ -239,16 +263,23 @@ class Changes(Generic[Place]):
         origin = self._revisions.origin(undone.oid, undone.place)
         if origin is None:
             return self._data_now(undone.oid) is None
+        if self._has_blob(undone.oid, undone.place):
+            # Its records are all alike; only a record that points to it stands for the same.
+            return self._origin_now(undone.oid) == origin
         return self._data_now(undone.oid) == self._revisions.data_at(undone.oid, origin)
 
     def _data_now(self, oid: bytes) -> bytes | None:
         """Return the object's record as this transaction would leave it, None if gone."""
         planned = self.planned.get(oid)
-        if planned is not None:
-            data, origin, _ = planned
-            if data is not None:
-                return record_of(data)
-        else:
-            current, _ = self._revisions.newest(oid)
-            origin = None if current is None else self._revisions.origin(oid, current)
+        if planned is not None and planned[0] is not None:
+            return record_of(planned[0])
+        origin = self._origin_now(oid)
         return None if origin is None else self._revisions.data_at(oid, origin)
+
+    def _origin_now(self, oid: bytes) -> Place | None:
+        """Return where the bytes are of what this transaction would leave; None if nowhere yet."""
+        planned = self.planned.get(oid)
+        if planned is not None:
+            return planned[1]
+        current, _ = self._revisions.newest(oid)
+        return None if current is None else self._revisions.origin(oid, current)

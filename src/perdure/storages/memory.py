@@ -1,7 +1,8 @@
 """A storage in memory: full history and undo, gone when the process ends.
 
 Readers take no lock: a record joins the history before its tid is published,
-and a pack replaces the history as a whole.
+and a pack replaces the history as a whole. Blobs are files all the same, in a
+temporary directory that is made for the first of them and goes with the storage.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -9,10 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from perdure.blobs import BlobDirectory, StagedBlobs, TemporaryBlobs, pack_blobs
 from perdure.clock import tid_at, time_of
 from perdure.errors import POSKeyError, StorageClosedError
 from perdure.ids import ZERO, after, oid_repr
 from perdure.interfaces import (
+    BlobRestoreableStorage,
     ExternalGCStorage,
     HasMetaData,
     IterableStorage,
@@ -20,7 +23,6 @@ from perdure.interfaces import (
     ReadVerifyingStorage,
     RecordIterableStorage,
     References,
-    RestoreableStorage,
     Revision,
     StorageWrapper,
     StoredRecord,
@@ -49,12 +51,13 @@ class _Draft:
     tid: bytes  # b"" until the vote, unless it was asked for
     status: str
     changes: Changes[MemoryRecord]
+    blobs: StagedBlobs | None = None
 
 
 @declares(
     UndoableStorage,
     IterableStorage,
-    RestoreableStorage,
+    BlobRestoreableStorage,
     RecordIterableStorage,
     ReadVerifyingStorage,
     ExternalGCStorage,
@@ -70,6 +73,7 @@ class MappingStorage:
         self._last_tid = ZERO
         self._commits = 0  # and packs: whatever makes plans of others stale
         self._resolver = Resolver(self.loadSerial)
+        self._blobs = TemporaryBlobs()
         self._closed = False
 
     # What it is
@@ -78,6 +82,7 @@ class MappingStorage:
         self._closed = True
         self._gate.shut(self._closed_error)
         self._gate.expel()
+        self._blobs.close()
 
     def cleanup(self) -> None:
         """Nothing is left behind (ZODB's name for removing files)."""
@@ -254,7 +259,7 @@ class MappingStorage:
             transaction.extension_bytes,
             tid or b"",
             status,
-            Changes(self._revisions, self._resolve, self._commits),
+            Changes(self._revisions, self._resolve, self._commits, has_blob=self._has_blob),
         )
         self._gate.begin(transaction, draft)
 
@@ -295,6 +300,7 @@ class MappingStorage:
             # A pack since then replaced the history that the draft planned on.
             draft.changes.plan_again(self._commits, self._revisions)
             draft.tid = self._gate.next_tid(draft.tid)
+            self._place_blobs(draft)
         return draft.changes.resolved
 
     def tpc_finish(
@@ -316,11 +322,14 @@ class MappingStorage:
             self._gate.passed(tid)
             self._last_tid = tid
             self._commits += 1
+            if draft.blobs is not None:
+                draft.blobs.keep()
         return tid
 
     def tpc_abort(self, transaction: HasMetaData) -> None:
-        with self._gate.aborting(transaction):
-            pass  # nothing was written yet
+        with self._gate.aborting(transaction) as known:
+            if known is not None and known[0].blobs is not None:
+                known[0].blobs.discard()
 
     def tryToResolveConflict(
         self,
@@ -339,6 +348,65 @@ class MappingStorage:
         # Looked up each time: servers replace it on the instance.
         return self.tryToResolveConflict(oid, committed, read, data, committed_data)
 
+    # Blobs
+
+    def storeBlob(
+        self,
+        oid: bytes,
+        oldserial: bytes,
+        data: bytes,
+        blobfilename: str,
+        version: str,
+        transaction: HasMetaData,
+    ) -> None:
+        self.store(oid, oldserial, data, version, transaction)
+        self._staged(self._gate.changes(transaction)).add(oid, blobfilename)
+
+    def restoreBlob(
+        self,
+        oid: bytes,
+        serial: bytes,
+        data: bytes,
+        blobfilename: str,
+        prev_txn: bytes | None,
+        transaction: HasMetaData,
+    ) -> None:
+        self.restore(oid, serial, data, "", prev_txn, transaction)
+        self._staged(self._gate.changes(transaction)).add(oid, blobfilename)
+
+    def loadBlob(self, oid: bytes, serial: bytes) -> str:
+        return str(self._directory.find(oid, serial))
+
+    def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
+        return self._directory.open(oid, serial, blob)
+
+    def temporaryDirectory(self) -> str:
+        return str(self._directory.temporary)
+
+    @property
+    def _directory(self) -> BlobDirectory:
+        if self._closed:
+            raise self._closed_error()
+        return self._blobs.directory
+
+    def _staged(self, draft: _Draft) -> StagedBlobs:
+        if draft.blobs is None:
+            draft.blobs = StagedBlobs(self._directory)
+        return draft.blobs
+
+    def _place_blobs(self, draft: _Draft) -> None:
+        reverted = {oid: record.tid for oid, record in draft.changes.reverted().items()}
+        if draft.blobs is not None or (reverted and self._blobs.made is not None):
+            self._staged(draft).place(draft.tid, draft.changes.planned, reverted)
+
+    def _has_blob(self, oid: bytes, record: MemoryRecord) -> bool:
+        made = self._blobs.made
+        return made is not None and made.has(oid, record.tid)
+
+    def _has_revision(self, oid: bytes, tid: bytes) -> bool:
+        record = self._revisions.written_by(oid, tid)
+        return record is not None and record.content is not None
+
     # Packing
 
     def pack(
@@ -352,6 +420,8 @@ class MappingStorage:
         with self._gate.exclusive():
             self._revisions = self._history.packed(stop, referencesf if gc else None)
             self._commits += 1
+            if self._blobs.made is not None:
+                pack_blobs(self._blobs.made, stop, self._has_revision)
 
 
 def _stored_records(transaction: MemoryTransaction) -> Iterator[StoredRecord]:

@@ -9,14 +9,16 @@
 
 `StorageContract` is for all. By what the storage declares come
 `IterationContract`, `UndoContract`, `RestoreContract`, `RecordIterationContract`,
-`ReadVerifyingContract` and `ExternalGCContract`. Two more go by what it can do
-and nobody declares: `ReopenContract`, if it keeps data, and `ReadOnlyContract`,
-if there is a read-only way to open it. `suite` says what can be set.
+`ReadVerifyingContract`, `ExternalGCContract`, `BlobContract` and
+`BlobRestoreContract`. Two more go by what it can do and nobody declares:
+`ReopenContract`, if it keeps data, and `ReadOnlyContract`, if there is a
+read-only way to open it. `suite` says what can be set.
 
 This package needs pytest.
 """
 
 import perdure.testing.contract.rewriting  # noqa: F401  it must come before the suites
+from perdure.testing.contract.blobs import BlobContract, BlobRestoreContract
 from perdure.testing.contract.deleting import ExternalGCContract
 from perdure.testing.contract.iteration import IterationContract
 from perdure.testing.contract.read_only import ReadOnlyContract
@@ -29,6 +31,8 @@ from perdure.testing.contract.undoing import UndoContract
 from perdure.testing.contract.verifying import ReadVerifyingContract
 
 __all__ = [
+    "BlobContract",
+    "BlobRestoreContract",
     "ExternalGCContract",
     "IterationContract",
     "ReadOnlyContract",
