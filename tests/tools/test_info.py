@@ -22,4 +22,4 @@ def test_the_first_and_the_last_transaction_are_told() -> None:
 
 def test_capabilities_are_those_that_the_storage_declares() -> None:
     assert "undo" in describe(MappingStorage()).capabilities
-    assert "blobs" not in describe(MappingStorage()).capabilities
+    assert "mvcc" not in describe(MappingStorage()).capabilities

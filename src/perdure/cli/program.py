@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import perdure
-from perdure.cli import info, log, shell, tour
+from perdure.cli import du, info, log, ls, refs, shell, show, tour
 from perdure.errors import AddressError, POSError, Unsupported
 
 __all__ = ["program"]
@@ -63,5 +63,5 @@ def program(traceback: bool) -> None:
     """
 
 
-for command in (tour.command, info.command, log.command, shell.command):
-    program.add_command(command)
+for module in (tour, info, log, show, ls, du, refs, shell):
+    program.add_command(module.command)

@@ -1,13 +1,45 @@
 """What one does to a database from outside; each tool is a function, and a command in `cli`."""
 
+from perdure.tools.census import DAMAGED, ClassRoom, census
 from perdure.tools.info import Info, describe
+from perdure.tools.moment import Moment
 from perdure.tools.progress import Progress
+from perdure.tools.referrers import Referrer, referrers
+from perdure.tools.revisions import (
+    PastRevision,
+    ShownRevision,
+    difference,
+    past_revisions,
+    show,
+)
+from perdure.tools.subtrees import OWN, Subtree, Subtrees, subtrees
 from perdure.tools.transactions import LoggedTransaction, transactions
+from perdure.tools.walking import Child, Place, children, find, steps
 
 __all__ = [
+    "DAMAGED",
+    "OWN",
+    "Child",
+    "ClassRoom",
     "Info",
     "LoggedTransaction",
+    "Moment",
+    "PastRevision",
+    "Place",
     "Progress",
+    "Referrer",
+    "ShownRevision",
+    "Subtree",
+    "Subtrees",
+    "census",
+    "children",
     "describe",
+    "difference",
+    "find",
+    "past_revisions",
+    "referrers",
+    "show",
+    "steps",
+    "subtrees",
     "transactions",
 ]
