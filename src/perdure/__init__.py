@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from persistent.timestamp import TimeStamp
 
     from perdure.opening import DB, connection, open
+    from perdure.storages.demo import DemoStorage
     from perdure.storages.file import FileStorage
     from perdure.storages.memory import MappingStorage
 
 __all__ = [
     "DB",
+    "DemoStorage",
     "FileStorage",
     "MappingStorage",
     "Persistent",
@@ -40,6 +42,7 @@ __version__ = "0.1.0.dev0"
 
 _WHERE = {
     "DB": "perdure.opening",
+    "DemoStorage": "perdure.storages.demo",
     "FileStorage": "perdure.storages.file",
     "MappingStorage": "perdure.storages.memory",
     "Persistent": "persistent",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from perdure.errors import AddressError
 from perdure.opening.address import Address, Form, parse_address, read_only_address
-from perdure.opening.options import COUNT, FLAG, SIZE, TEXT
+from perdure.opening.options import COUNT, FLAG, SIZE, TEXT, TIME
 
 FILE = Form(
     "file",
@@ -29,6 +29,7 @@ BEFORE = Form(
     "before:2026-11-01T00:00Z/(file:app.fs)",
     text="time",
     text_needed=True,
+    text_kind=TIME,
     min_layers=1,
     max_layers=1,
     layers_only_read=1,
@@ -151,6 +152,16 @@ def test_read_only_reaches_every_storage_that_knows_it() -> None:
             "demo:(file:a.fs?quota=x)/(file:b.fs?quota=1)",
             "quota=x",
             "demo:(file:a.fs?quota=100mb)/(file:b.fs?quota=1)",
+        ),
+        (
+            "before:yesterday/(file:app.fs)",
+            "yesterday",
+            "before:2026-11-01T00:00Z/(file:app.fs)",
+        ),
+        (
+            "demo:(before:soon/(base.fs))/(memory:)",
+            "soon",
+            "demo:(before:2026-11-01T00:00Z/(base.fs))/(memory:)",
         ),
         ("before:(file:app.fs)", "before:(file:app.fs)", BEFORE.example),
         (

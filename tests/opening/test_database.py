@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 import perdure
-from perdure.errors import AddressError, FileLockedError, ReadOnlyError
+from perdure.errors import AddressError, FileLockedError, ReadOnlyError, SnapshotError
+from perdure.ids import after, tid_repr
 from perdure.interfaces import Storage
 from perdure.opening import Address, Form, Scheme, open_storage, parse, register, registry
 from perdure.storages.memory import MappingStorage
@@ -147,6 +148,59 @@ def test_a_storage_can_be_opened_without_a_database(here: Path) -> None:
 
 def test_what_is_parsed_can_be_opened() -> None:
     assert open_storage(parse("memory:scratch")).getName() == "scratch"
+
+
+def test_a_demo_address_leaves_its_base_alone(here: Path) -> None:
+    with perdure.open("base.fs") as db:
+        put(db, 1)
+    before = (here / "base.fs").read_bytes()
+    with perdure.open("demo:(file:base.fs)/(file:changes.fs)") as db:
+        put(db, 2)
+        with perdure.open("demo:(file:base.fs)") as another:
+            assert got(another) == 1
+            put(another, 3)
+    with perdure.open("demo:(file:base.fs)/(file:changes.fs)") as db:
+        assert got(db) == 2
+    assert (here / "base.fs").read_bytes() == before
+
+
+def test_a_demo_address_works_while_another_process_would_hold_its_base(here: Path) -> None:
+    with perdure.open("base.fs") as db:
+        put(db, 1)
+        with perdure.open("demo:(file:base.fs)") as layer:
+            assert got(layer) == 1
+
+
+def test_a_before_address_shows_the_past(here: Path) -> None:
+    with perdure.open("app.fs") as db:
+        put(db, "old")
+        moment = tid_repr(after(db.lastTransaction()))
+        put(db, "new")
+        with perdure.open(f"before:{moment}/(file:app.fs)") as past:
+            assert got(past) == "old"
+            with pytest.raises(ReadOnlyError):
+                put(past, "never")
+        with perdure.open(f"demo:(before:{moment}/(file:app.fs))") as staged:
+            put(staged, f"{got(staged)}, staged")
+            assert got(staged) == "old, staged"
+        assert got(db) == "new"
+
+
+def test_a_snapshot_before_the_first_transaction_is_an_error(here: Path) -> None:
+    perdure.open("app.fs").close()
+    with pytest.raises(SnapshotError):
+        perdure.open("before:1999-01-01/(file:app.fs)")
+    perdure.open("app.fs").close()
+
+
+def test_a_demo_database_can_be_opened_read_only(here: Path) -> None:
+    with perdure.open("base.fs") as db:
+        put(db, 1)
+    perdure.open("demo:(base.fs)/(changes.fs)").close()
+    with perdure.open("demo:(base.fs)/(changes.fs)", read_only=True) as db:
+        assert got(db) == 1
+        with pytest.raises(ReadOnlyError):
+            put(db, 2)
 
 
 class Pile:

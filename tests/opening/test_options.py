@@ -12,6 +12,7 @@ from perdure.opening.options import (
     SECONDS,
     SIZE,
     TEXT,
+    TIME,
     Kind,
 )
 
@@ -31,6 +32,7 @@ from perdure.opening.options import (
         (SIZE, "3 MB", 3 << 20),
         (SIZE, "2g", 2 << 30),
         (TEXT, "main", "main"),
+        (TIME, "0x03f1c2a4b5d6e7f8", bytes.fromhex("03f1c2a4b5d6e7f8")),
         (NAMES, "myapp.*, BTrees.*", ("myapp.*", "BTrees.*")),
     ],
 )
@@ -53,6 +55,7 @@ def test_a_kind_reads_its_text(kind: Kind, text: str, value: Any) -> None:
         (SIZE, "-5"),
         (SIZE, "5 miles"),
         (TEXT, ""),
+        (TIME, "yesterday"),
         (NAMES, "a,,b"),
     ],
 )
@@ -61,7 +64,7 @@ def test_a_kind_refuses_other_text(kind: Kind, text: str) -> None:
         kind.read(text)
 
 
-@pytest.mark.parametrize("kind", [FLAG, COUNT, SECONDS, SIZE, TEXT, NAMES])
+@pytest.mark.parametrize("kind", [FLAG, COUNT, SECONDS, SIZE, TEXT, TIME, NAMES])
 def test_the_example_of_a_kind_is_right(kind: Kind) -> None:
     kind.read(kind.example)
 

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from perdure.errors import AddressError
-from perdure.opening.options import DATABASE_OPTIONS, Kind
+from perdure.opening.options import DATABASE_OPTIONS, TEXT, Kind
 
 __all__ = ["Address", "Form", "parse_address", "read_only_address"]
 
@@ -33,15 +33,16 @@ class Form:
     """How the addresses of one scheme are written.
 
     `text` is what the text in front of the layers is called in errors ("path",
-    "time"), or "" where there must be none. A scheme stands on at least
-    `min_layers` and at most `max_layers` other addresses; the first
-    `layers_only_read` of them are never written.
+    "time"), or "" where there must be none; `text_kind` is what it must be.
+    A scheme stands on at least `min_layers` and at most `max_layers` other
+    addresses; the first `layers_only_read` of them are never written.
     """
 
     scheme: str
     example: str
     text: str = ""
     text_needed: bool = False
+    text_kind: Kind = TEXT
     min_layers: int = 0
     max_layers: int = 0
     layers_only_read: int = 0
@@ -195,6 +196,13 @@ def _check_text(piece: _Piece, text: str, form: Form) -> None:
         raise piece.error(text, f"does not belong into a {form.scheme} address", form.example)
     if form.text_needed and not text:
         raise piece.error(piece.text, f"has no {form.text}", form.example)
+    if not text:
+        return
+    try:
+        form.text_kind.read(text)
+    except ValueError:
+        instead = piece.text.replace(text, form.text_kind.example, 1)
+        raise piece.error(text, f"should be {form.text_kind.expected}", instead) from None
 
 
 def _parse_options(piece: _Piece, query: str, form: Form) -> tuple[dict[str, Any], dict[str, Any]]:

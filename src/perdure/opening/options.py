@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-__all__ = ["COUNT", "DATABASE_OPTIONS", "FLAG", "NAMES", "SECONDS", "SIZE", "TEXT", "Kind"]
+from perdure.clock import parse_tid
+
+__all__ = ["COUNT", "DATABASE_OPTIONS", "FLAG", "NAMES", "SECONDS", "SIZE", "TEXT", "TIME", "Kind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ COUNT: Final = Kind("a whole number, 0 or more", "1000", _count)
 SECONDS: Final = Kind("a number of seconds", "300", _seconds)
 SIZE: Final = Kind("a number of bytes, or of kb, mb or gb", "100mb", _size)
 TEXT: Final = Kind("some text", "name", _text)
+TIME: Final = Kind("an ISO 8601 time or a tid", "2026-11-01T00:00Z", parse_tid)
 NAMES: Final = Kind("names separated by commas", "myapp.*,persistent.*", _names)
 
 DATABASE_OPTIONS: Final[Mapping[str, Kind]] = MappingProxyType(

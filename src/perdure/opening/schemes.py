@@ -5,8 +5,10 @@ from pathlib import Path
 
 from perdure.interfaces import Storage
 from perdure.opening.address import Address, Form
-from perdure.opening.options import FLAG, SIZE, TEXT
+from perdure.opening.options import FLAG, SIZE, TEXT, TIME
 from perdure.opening.registry import Scheme, register
+from perdure.storages.before import BeforeStorage
+from perdure.storages.demo import DemoStorage
 from perdure.storages.file import FileStorage
 from perdure.storages.memory import MappingStorage
 
@@ -29,6 +31,15 @@ def _open_file(address: Address, layers: Sequence[Storage]) -> Storage:
 
 def _open_memory(address: Address, layers: Sequence[Storage]) -> Storage:
     return MappingStorage(address.text or "memory:")
+
+
+def _open_demo(address: Address, layers: Sequence[Storage]) -> Storage:
+    base, *changes = layers
+    return DemoStorage(base=base, changes=changes[0] if changes else None)
+
+
+def _open_before(address: Address, layers: Sequence[Storage]) -> Storage:
+    return BeforeStorage(layers[0], address.text)
 
 
 def _path(text: str) -> str:
@@ -56,6 +67,29 @@ BUILT_IN = (
         _open_file,
     ),
     Scheme(Form("memory", "memory:", text="name"), _open_memory),
+    Scheme(
+        Form(
+            "demo",
+            "demo:(file:base.fs)/(file:changes.fs)",
+            min_layers=1,
+            max_layers=2,
+            layers_only_read=1,
+        ),
+        _open_demo,
+    ),
+    Scheme(
+        Form(
+            "before",
+            "before:2026-11-01T00:00Z/(file:app.fs)",
+            text="time",
+            text_needed=True,
+            text_kind=TIME,
+            min_layers=1,
+            max_layers=1,
+            layers_only_read=1,
+        ),
+        _open_before,
+    ),
 )
 
 for scheme in BUILT_IN:
