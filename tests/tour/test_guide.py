@@ -44,6 +44,8 @@ def test_a_tour_finds_what_is_there(tmp_path: Path, source: Path) -> None:
         "then: json has 1 functions, json.dumps first",
         "undo 'lose json'",
         "is json there? True",
+        "modules in the layer: 0",
+        "modules in the file:  3",
     ):
         assert found in text
 

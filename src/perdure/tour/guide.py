@@ -15,6 +15,7 @@ from perdure.tour.source import (
 )
 from perdure.tour.steps.asking import largest_classes, most_imported, where_defined
 from perdure.tour.steps.changing import conflict, earlier, isolation, resolution, undo
+from perdure.tour.steps.layering import stage
 from perdure.tour.steps.reading import fill, open_cold
 from perdure.tour.steps.tending import pack
 from perdure.tour.target import prepare, refuse_strangers
@@ -30,6 +31,7 @@ _STEPS = (
     resolution,
     earlier,
     undo,
+    stage,
     pack,
 )
 
