@@ -6,6 +6,7 @@ A description is a dictionary: `id` (what `undo` takes: the tid in base 64),
 """
 
 import binascii
+import logging
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
@@ -13,8 +14,11 @@ from typing import Any
 
 from perdure.clock import time_of
 from perdure.errors import UndoError
+from perdure.interfaces import load_extension
 
-__all__ = ["Filter", "choose", "describe", "having", "transaction_id", "undone_tid"]
+__all__ = ["Filter", "choose", "describe", "having", "items_of", "transaction_id", "undone_tid"]
+
+log = logging.getLogger("perdure.storages")
 
 Filter = Callable[[Mapping[str, Any]], Any]
 
@@ -52,6 +56,15 @@ def describe(
         "description": description,
         **extension,
     }
+
+
+def items_of(extension: bytes) -> dict[str, Any]:
+    """Return what a stored extension holds, nothing if it cannot be loaded here."""
+    try:
+        return load_extension(extension)
+    except Exception:  # whatever its pickle or the classes in it raise
+        log.debug("an extension of %d bytes cannot be loaded", len(extension), exc_info=True)
+        return {}
 
 
 def having(specification: Mapping[str, Any] | None) -> Filter | None:

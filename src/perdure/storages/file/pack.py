@@ -69,14 +69,18 @@ def put_in_place(operations: FileOperations, path: Path, keep_old: bool) -> None
     """Give the packed file the name `path`; at no moment is there no file of that name.
 
     With `keep_old` the file that had it is `NAME.old` then. Raises `OSError`
-    while everything still has its name.
+    while everything still has its name; then nothing is left of the packed file.
     """
-    if keep_old:
-        old = path.with_name(path.name + ".old")
-        with suppress(FileNotFoundError):
-            operations.unlink(old)
-        operations.link(path, old)
-    operations.rename(packed_path(path), path)
+    try:
+        if keep_old:
+            old = path.with_name(path.name + ".old")
+            with suppress(FileNotFoundError):
+                operations.unlink(old)
+            operations.link(path, old)
+        operations.rename(packed_path(path), path)
+    except OSError:
+        operations.unlink(packed_path(path))
+        raise
 
 
 def _transactions(view: View, position: int) -> Iterator[Transaction]:

@@ -1,17 +1,13 @@
 """What a data file tells about its past: revisions of an object, transactions to undo."""
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 from perdure.clock import time_of
 from perdure.errors import POSKeyError
-from perdure.interfaces import load_extension
 from perdure.storages import undolog
 from perdure.storages.file.iterate import backward, read_transaction
 from perdure.storages.file.reader import View
-
-log = logging.getLogger("perdure.storages.file")
 
 __all__ = ["revisions", "undoable"]
 
@@ -23,7 +19,9 @@ def undoable(view: View) -> Iterator[dict[str, Any]]:
             return  # and so are all before
         if header.status == b" ":
             _, (user, note, extension) = read_transaction(view.file, position)
-            yield undolog.describe(header.tid, user, note, load_extension(extension), header.length)
+            yield undolog.describe(
+                header.tid, user, note, undolog.items_of(extension), header.length
+            )
 
 
 def revisions(view: View, oid: bytes) -> Iterator[dict[str, Any]]:
@@ -35,7 +33,7 @@ def revisions(view: View, oid: bytes) -> Iterator[dict[str, Any]]:
         record = view.header(oid, position)
         _, (user, note, extension) = read_transaction(view.file, record.transaction)
         yield {
-            **_items(extension),
+            **undolog.items_of(extension),
             "time": time_of(record.tid),
             "user_name": user,
             "description": note,
@@ -43,12 +41,3 @@ def revisions(view: View, oid: bytes) -> Iterator[dict[str, Any]]:
             "size": record.data_size,
         }
         position = record.previous
-
-
-def _items(extension: bytes) -> dict[str, Any]:
-    """Return what an extension holds, nothing if it cannot be loaded here."""
-    try:
-        return load_extension(extension)
-    except Exception:  # whatever the classes in it raise
-        log.debug("an extension of %d bytes cannot be loaded", len(extension), exc_info=True)
-        return {}
