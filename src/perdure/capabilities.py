@@ -15,7 +15,7 @@ __all__ = ["Capabilities", "capabilities_of"]
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Which of the contracts in `perdure.interfaces` a storage keeps."""
+    """Which of the contracts in `perdure.interfaces` a storage, or a wrapper, keeps."""
 
     undo: bool
     iteration: bool
@@ -30,6 +30,7 @@ class Capabilities:
     multi_commit: bool
     blobs: bool
     blob_restore: bool
+    class_finding: bool
 
 
 def capabilities_of(storage: object) -> Capabilities:
@@ -49,4 +50,5 @@ def capabilities_of(storage: object) -> Capabilities:
         multi_commit="IMultiCommitStorage" in names,
         blobs="IBlobStorage" in names,
         blob_restore="IBlobStorageRestoreable" in names,
+        class_finding="IClassFinder" in names,
     )

@@ -12,7 +12,7 @@ import ZODB.MappingStorage
 from persistent.mapping import PersistentMapping
 
 from perdure.clock import time_of
-from perdure.errors import POSError, StorageClosedError, UndoError, Unsupported
+from perdure.errors import ConflictError, POSError, StorageClosedError, UndoError, Unsupported
 from perdure.ids import ROOT_OID, ZERO, after
 from perdure.objects import ActivityMonitor, Connection, Database
 from perdure.records import Broken, references
@@ -541,3 +541,17 @@ def test_metadata_in_any_script_survives(db: Database, one: Connection) -> None:
     assert change.description == "变更 изменение"
     (stored,) = db.storage.iterator(change.tid, change.tid)
     assert stored.extension == {"clé": {"ключ": ["значение", 1]}}
+
+
+def test_resolving_a_conflict_keeps_to_the_allowed_classes(make_db: MakeDatabase) -> None:
+    storage = MappingStorage()
+    open_to_all = make_db(storage)
+    with open_to_all.transaction() as connection:
+        connection.root.counter = Counter()
+    oid = b"\0" * 7 + b"\1"
+    first = storage.load(oid)
+    open_to_all.run(lambda connection: connection.root.counter.add(1))
+    make_db(storage, database_name="strict", classes=["somewhere.else"])
+    second = storage.load(oid)
+    with pytest.raises(ConflictError, match="not resolved"):
+        storage.tryToResolveConflict(oid, second.tid, first.tid, first.data)

@@ -4,6 +4,7 @@ from perdure.interfaces.declared import INTERFACES, declares
 from perdure.interfaces.storage import (
     BlobRestoreableStorage,
     BlobStorage,
+    ClassFinder,
     ExternalGCStorage,
     IterableStorage,
     MVCCStorage,
@@ -31,6 +32,7 @@ __all__ = [
     "INTERFACES",
     "BlobRestoreableStorage",
     "BlobStorage",
+    "ClassFinder",
     "ExternalGCStorage",
     "HasMetaData",
     "IterableStorage",

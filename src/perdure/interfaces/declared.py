@@ -18,6 +18,7 @@ __all__ = ["INTERFACES", "declares"]
 
 _NAMES: dict[type, str] = {
     storage.StorageWrapper: "IStorageWrapper",
+    storage.ClassFinder: "IClassFinder",
     storage.Storage: "IStorage",
     values.HasMetaData: "IStorageTransactionMetaData",
     storage.StoredTransaction: "IStorageTransactionInformation",

@@ -21,6 +21,7 @@ from perdure.interfaces.values import HasMetaData, Loaded, Revision, StoredRecor
 __all__ = [
     "BlobRestoreableStorage",
     "BlobStorage",
+    "ClassFinder",
     "ExternalGCStorage",
     "IterableStorage",
     "MVCCStorage",
@@ -55,6 +56,13 @@ class StorageWrapper(Protocol):
 
     def untransform_record_data(self, data: bytes) -> bytes:
         """Return a stored record as the pickles it was."""
+
+
+class ClassFinder(Protocol):
+    """A wrapper that decides which classes records may bring to life."""
+
+    def find_global(self, module: str, name: str) -> Any:
+        """Return the class or function by that name, or a broken class instead of it."""
 
 
 class Storage(Protocol):

@@ -82,6 +82,9 @@ class HistoricalSnapshot:
     ) -> None:
         self._refuse()
 
+    def temporaryDirectory(self) -> str:
+        self._refuse()
+
     def _refuse(self) -> NoReturn:
         raise ReadOnlyHistoryError(
             f"this connection shows the database before {tid_repr(self._before)}; "
@@ -96,11 +99,6 @@ class HistoricalSnapshot:
     def loadBlob(self, oid: bytes, serial: bytes) -> str:
         self._require_blobs()
         path: str = self._storage.loadBlob(oid, serial)
-        return path
-
-    def temporaryDirectory(self) -> str:
-        self._require_blobs()
-        path: str = self._storage.temporaryDirectory()
         return path
 
     def _require_blobs(self) -> None:

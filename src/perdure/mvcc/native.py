@@ -5,19 +5,33 @@ from typing import Any
 
 from perdure.capabilities import capabilities_of
 from perdure.errors import Unsupported
-from perdure.interfaces import HasMetaData, Loaded, Revision
+from perdure.interfaces import (
+    ClassFinder,
+    HasMetaData,
+    Loaded,
+    Revision,
+    StorageWrapper,
+    declares,
+)
 from perdure.mvcc.historical import HistoricalSnapshot
 from perdure.mvcc.undoing import UndoSnapshot
-from perdure.records import references
+from perdure.records import find_global, references
 
 __all__ = ["NativeSnapshot", "NativeSnapshots"]
 
 
+@declares(StorageWrapper, ClassFinder)
 class NativeSnapshots:
     """An `MVCCStorage`, whose instances are the snapshots; same face as `Snapshots`."""
 
-    def __init__(self, storage: Any, on_change: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        storage: Any,
+        on_change: Callable[[], object] | None = None,
+        find_global: Callable[[str, str], Any] = find_global,
+    ) -> None:
         self.storage = storage
+        self.find_global = find_global
         self.capabilities = capabilities_of(storage)
         self._on_change = on_change
         storage.registerDB(self)

@@ -16,24 +16,39 @@ from typing import Any
 from perdure.capabilities import capabilities_of
 from perdure.errors import POSKeyError, Unsupported
 from perdure.ids import ZERO, after
-from perdure.interfaces import HasMetaData, Loaded, Revision
+from perdure.interfaces import (
+    ClassFinder,
+    HasMetaData,
+    Loaded,
+    Revision,
+    StorageWrapper,
+    declares,
+)
 from perdure.mvcc.historical import HistoricalSnapshot
 from perdure.mvcc.invalidations import Journal
 from perdure.mvcc.undoing import UndoSnapshot
-from perdure.records import references
+from perdure.records import find_global, references
 
 __all__ = ["Snapshot", "Snapshots"]
 
 
+@declares(StorageWrapper, ClassFinder)
 class Snapshots:
     """A plain storage, shared by the snapshots that read it; what its database registers.
 
     `on_change` is called, without arguments, after each commit that came
-    through here or that the storage reported.
+    through here or that the storage reported. `find_global` is how the storage
+    finds classes when it resolves conflicts.
     """
 
-    def __init__(self, storage: Any, on_change: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        storage: Any,
+        on_change: Callable[[], object] | None = None,
+        find_global: Callable[[str, str], Any] = find_global,
+    ) -> None:
         self.storage = storage
+        self.find_global = find_global
         self.capabilities = capabilities_of(storage)
         self.journal = Journal()
         self._on_change = on_change

@@ -100,7 +100,9 @@ class Database:
         self._closed = False
         self._feed = feed.Feed(storage)
         snapshots = NativeSnapshots if capabilities_of(storage).mvcc else Snapshots
-        self._snapshots: Snapshots | NativeSnapshots = snapshots(storage, self.changed)
+        self._snapshots: Snapshots | NativeSnapshots = snapshots(
+            storage, self.changed, self._class_policy.find_class
+        )
         self._create_root()
         databases[database_name] = self
 

@@ -1,8 +1,11 @@
 """Resolving the conflicts of a storage, whose wrapper may transform records."""
 
 from collections.abc import Callable
+from typing import Any
 
+from perdure.capabilities import capabilities_of
 from perdure.interfaces import StorageWrapper
+from perdure.records import find_global
 from perdure.records.conflict import resolve_conflict
 
 __all__ = ["Resolver"]
@@ -39,6 +42,15 @@ class Resolver:
             read,
             data,
             committed_data or None,
+            find_global=_class_finder(wrapper),
             untransform=wrapper.untransform_record_data,
             transform=wrapper.transform_record_data,
         )
+
+
+def _class_finder(wrapper: Any) -> Callable[[str, str], Any]:
+    """Return how `wrapper` finds classes; one that does not care has them imported."""
+    if not capabilities_of(wrapper).class_finding:
+        return find_global
+    found: Callable[[str, str], Any] = wrapper.find_global
+    return found
