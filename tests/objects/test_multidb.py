@@ -221,3 +221,17 @@ def test_a_historical_connection_has_a_historical_group(
     assert past.root.node.value == 1
     assert past.get_connection("two").root.node.value == 1
     past.close()
+
+
+def test_two_storages_in_memory_are_locked_in_one_order(
+    make_db: Callable[..., Database],
+) -> None:
+    first, second = MappingStorage(), MappingStorage()
+    assert first.sortKey() < second.sortKey()
+    databases: dict[str, Database] = {}
+    make_db(first, database_name="first", databases=databases)
+    make_db(second, database_name="second", databases=databases)
+    for _ in range(5):
+        one = databases["second"].open(transaction.TransactionManager())
+        keys = [one.get_connection(name).sortKey() for name in ("first", "second")]
+        assert keys == sorted(keys)

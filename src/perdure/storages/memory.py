@@ -8,6 +8,7 @@ temporary directory that is made for the first of them and goes with the storage
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any
 
 from perdure.blobs import BlobDirectory, StagedBlobs, TemporaryBlobs, pack_blobs
@@ -28,7 +29,6 @@ from perdure.interfaces import (
     StoredRecord,
     UndoableStorage,
     declares,
-    load_extension,
 )
 from perdure.storages import undolog
 from perdure.storages.changes import Changes, record_of
@@ -39,6 +39,9 @@ from perdure.storages.resolving import Resolver
 from perdure.storages.revisions import MemoryRecord, MemoryRevisions, MemoryTransaction
 
 __all__ = ["MappingStorage"]
+
+
+_numbers = count(1)
 
 
 @dataclass(slots=True)
@@ -63,10 +66,12 @@ class _Draft:
     ExternalGCStorage,
 )
 class MappingStorage:
-    """Keeps every revision in memory; `name` is what people and sort keys call it."""
+    """Keeps every revision in memory; `name` is what people call it."""
 
     def __init__(self, name: str = "MappingStorage") -> None:
         self.__name__ = name
+        # Equal keys would let two transactions lock two storages in opposite orders.
+        self._sort_key = f"{name}:{next(_numbers):016}"
         self._revisions = MemoryRevisions()
         self._gate: Gate[_Draft] = Gate()
         self._oids = OidSource()
@@ -91,7 +96,7 @@ class MappingStorage:
         return self.__name__
 
     def sortKey(self) -> str:
-        return self.__name__
+        return self._sort_key
 
     def getSize(self) -> int:
         return sum(transaction.size_bytes for transaction in self._history.transactions)
@@ -188,7 +193,7 @@ class MappingStorage:
             if len(found) >= size:
                 break
             revision = {
-                **load_extension(transaction.extension),
+                **undolog.items_of(transaction.extension),
                 "time": time_of(record.tid),
                 "user_name": transaction.user,
                 "description": transaction.description,
@@ -220,7 +225,7 @@ class MappingStorage:
                 transaction.tid,
                 transaction.user,
                 transaction.description,
-                load_extension(transaction.extension),
+                undolog.items_of(transaction.extension),
                 transaction.size_bytes,
             )
 
