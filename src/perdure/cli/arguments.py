@@ -1,4 +1,4 @@
-"""Arguments that several commands take, moments and oids, and how they are printed."""
+"""Arguments that several commands take, moments (as tids) and oids, and how they are printed."""
 
 from collections.abc import Callable
 
@@ -8,12 +8,19 @@ from perdure.clock import parse_tid
 from perdure.ids import parse_oid, tid_repr
 from perdure.tools.moment import datetime_of
 
-__all__ = ["moment", "moment_text", "oid", "time_text"]
+__all__ = ["moment", "moment_text", "oid", "tid", "time_text"]
 
 
 def moment(text: str) -> bytes:
     """Return the tid for a tid or a time in ISO 8601 that was typed."""
     return _understood(parse_tid, text)
+
+
+def tid(text: str) -> bytes:
+    """Return the tid that was typed, which is no time: 16 hexadecimal digits."""
+    if len(text.removeprefix("0x")) != 16:
+        raise click.BadParameter(f"{text!r} is not a tid: expected 16 hexadecimal digits")
+    return moment(text)
 
 
 def oid(text: str) -> bytes:
@@ -28,11 +35,11 @@ def _understood(parse: Callable[[str], bytes], text: str) -> bytes:
         raise click.BadParameter(str(error)) from None
 
 
-def time_text(tid: bytes) -> str:
-    """Return the moment of a tid in ISO 8601, to the second, in UTC."""
-    return datetime_of(tid).isoformat(timespec="seconds")
+def time_text(when: bytes) -> str:
+    """Return the time that a tid stands for in ISO 8601, to the second, in UTC."""
+    return datetime_of(when).isoformat(timespec="seconds")
 
 
-def moment_text(tid: bytes | None) -> str:
+def moment_text(when: bytes | None) -> str:
     """Return a tid as its time and itself; "none" for None."""
-    return "none" if tid is None else f"{time_text(tid)}  {tid_repr(tid)}"
+    return "none" if when is None else f"{time_text(when)}  {tid_repr(when)}"

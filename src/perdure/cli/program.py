@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import perdure
-from perdure.cli import du, info, log, ls, refs, shell, show, tour
+from perdure.cli import copy, du, info, log, ls, pack, refs, shell, show, tour, undo
 from perdure.errors import AddressError, POSError, Unsupported
 
 __all__ = ["program"]
@@ -63,5 +63,5 @@ def program(traceback: bool) -> None:
     """
 
 
-for module in (tour, info, log, show, ls, du, refs, shell):
+for module in (tour, info, log, show, ls, du, refs, undo, pack, copy, shell):
     program.add_command(module.command)

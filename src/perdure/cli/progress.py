@@ -19,7 +19,7 @@ from rich.progress import (
 
 from perdure.tools.progress import Progress as Callback
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "waiting"]
 
 _QUIET_S: Final = 0.5
 """What is done within this time shows no bar."""
@@ -51,6 +51,17 @@ def progress_bar(what: str, *, in_bytes: bool = False) -> Iterator[Callback]:
     finally:
         bar.stop()
         sys.stderr.flush()
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show on a terminal that `what` is under way, where nobody can say how far it is."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
 
 
 def _silent(done: int, total: int | None) -> None:

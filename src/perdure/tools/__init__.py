@@ -1,8 +1,10 @@
 """What one does to a database from outside; each tool is a function, and a command in `cli`."""
 
 from perdure.tools.census import DAMAGED, ClassRoom, census
+from perdure.tools.copying import copy
 from perdure.tools.info import Info, describe
 from perdure.tools.moment import Moment
+from perdure.tools.packing import Packed, pack
 from perdure.tools.progress import Progress
 from perdure.tools.referrers import Referrer, referrers
 from perdure.tools.revisions import (
@@ -14,6 +16,7 @@ from perdure.tools.revisions import (
 )
 from perdure.tools.subtrees import OWN, Subtree, Subtrees, subtrees
 from perdure.tools.transactions import LoggedTransaction, transactions
+from perdure.tools.undoing import undo
 from perdure.tools.walking import Child, Place, children, find, steps
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "Info",
     "LoggedTransaction",
     "Moment",
+    "Packed",
     "PastRevision",
     "Place",
     "Progress",
@@ -33,13 +37,16 @@ __all__ = [
     "Subtrees",
     "census",
     "children",
+    "copy",
     "describe",
     "difference",
     "find",
+    "pack",
     "past_revisions",
     "referrers",
     "show",
     "steps",
     "subtrees",
     "transactions",
+    "undo",
 ]

@@ -1,0 +1,29 @@
+"""`perdure undo`: take back what transactions did."""
+
+import click
+
+import perdure
+from perdure.cli.addresses import refuse_missing_file
+from perdure.cli.arguments import tid
+from perdure.ids import tid_repr
+from perdure.tools import undo
+
+__all__ = ["command"]
+
+
+@click.command("undo", short_help="Undo transactions.")
+@click.argument("address")
+@click.argument("tids", metavar="TID...", nargs=-1, required=True, type=tid)
+@click.option("--user", default="", help="Who does it.")
+@click.option(
+    "--note", default="", help="What the new transaction says; by default, what it undid."
+)
+def command(address: str, tids: tuple[bytes, ...], user: str, note: str) -> None:
+    """Undo the transactions TID of the database at ADDRESS, in one new transaction.
+
+    perdure log lists them. If a later transaction changed the same objects, and the two
+    changes cannot be told apart by the class, nothing is undone and the exit code is 1.
+    """
+    refuse_missing_file(address)
+    with perdure.open(address) as database:
+        click.echo(f"undone by {tid_repr(undo(database, tids, user=user, note=note))}")
