@@ -34,6 +34,8 @@ from perdure.storages.file import FileStorage
 from perdure.storages.memory import MappingStorage
 from perdure.storages.readonly import ReadOnlyStorage
 from perdure.testing.contract import (
+    BlobContract,
+    BlobRestoreContract,
     IterationContract,
     ReadOnlyContract,
     ReadVerifyingContract,
@@ -66,7 +68,13 @@ def filled(storage: Any) -> Any:
 
 
 class TestDemo(
-    StorageContract, IterationContract, UndoContract, RestoreContract, ReadVerifyingContract
+    StorageContract,
+    IterationContract,
+    UndoContract,
+    RestoreContract,
+    ReadVerifyingContract,
+    BlobContract,
+    BlobRestoreContract,
 ):
     @pytest.fixture
     def make_storage(self) -> Callable[[str], Any]:
@@ -95,7 +103,9 @@ class TestDemoInFiles(TestDemo, ReopenContract, ReadOnlyContract):
             if not base.exists():
                 filled(FileStorage(base)).close()
             return DemoStorage(
-                name, FileStorage(base, read_only=True), FileStorage(tmp_path / f"{name}.fs")
+                name,
+                FileStorage(base, read_only=True),
+                FileStorage(tmp_path / f"{name}.fs", blob_dir=tmp_path / f"{name}-blobs"),
             )
 
         return make

@@ -20,6 +20,7 @@ from perdure.errors import POSKeyError, ReadOnlyError, SnapshotError, StorageClo
 from perdure.ids import MAX_TID, after, before
 from perdure.interfaces import (
     INTERFACES,
+    BlobStorage,
     HasMetaData,
     IterableStorage,
     Loaded,
@@ -59,7 +60,10 @@ class BeforeStorage:
         self.before = now if before is None else min(_tid(before), now)
         self._close_base = close_base
         self._closed = False
-        self._iterates = capabilities_of(storage).iteration
+        below = capabilities_of(storage)
+        self._iterates = below.iteration
+        if below.blobs:
+            alsoProvides(self, INTERFACES[BlobStorage])
         if self._iterates:
             alsoProvides(self, INTERFACES[IterableStorage])
             self._check_that_there_was_something(now)
@@ -162,6 +166,20 @@ class BeforeStorage:
         last = before(self.before)
         yield from self.base.iterator(start, last if stop is None else min(stop, last))
 
+    def loadBlob(self, oid: bytes, serial: bytes) -> str:
+        self._check_blob(oid, serial)
+        path: str = self.base.loadBlob(oid, serial)
+        return path
+
+    def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
+        self._check_blob(oid, serial)
+        return self.base.openCommittedBlobFile(oid, serial, blob)
+
+    def _check_blob(self, oid: bytes, serial: bytes) -> None:
+        self._check_open()
+        if serial >= self.before:
+            raise POSKeyError(oid)
+
     def _check_open(self) -> None:
         if self._closed:
             raise StorageClosedError(f"storage {self.getName()} is closed")
@@ -193,6 +211,20 @@ class BeforeStorage:
     def store(
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
     ) -> None:
+        self._refuse()
+
+    def storeBlob(
+        self,
+        oid: bytes,
+        oldserial: bytes,
+        data: bytes,
+        blobfilename: str,
+        version: str,
+        transaction: HasMetaData,
+    ) -> None:
+        self._refuse()
+
+    def temporaryDirectory(self) -> str:
         self._refuse()
 
     def tpc_vote(self, transaction: HasMetaData) -> None:

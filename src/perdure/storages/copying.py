@@ -2,22 +2,35 @@
 
 Each transaction of the source becomes one of the target, so whatever
 interrupts a copy leaves a target that is whole up to some transaction, and the
-next call goes on from there.
+next call goes on from there. Blobs are copied with their records, as files.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from perdure.errors import StorageError
-from perdure.ids import ZERO, after, tid_repr
+from perdure.blobs import copy_into, unused_path
+from perdure.capabilities import capabilities_of
+from perdure.errors import POSKeyError, StorageError, Unsupported
+from perdure.fileops import FileOperations
+from perdure.ids import ZERO, after, oid_repr, tid_repr
 from perdure.interfaces import (
+    HasMetaData,
     IterableStorage,
     RestoreableStorage,
+    StoredRecord,
     StoredTransaction,
     TransactionMetaData,
 )
+from perdure.records.exporting import is_blob
 
 __all__ = ["CopyProgress", "copy_transactions"]
+
+log = logging.getLogger("perdure.storages")
+
+_Restore = Callable[[StoredRecord, HasMetaData], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +54,15 @@ def copy_transactions(
     transaction is looked up there. `progress` is called after each transaction;
     an error that it raises stops the copy between two of them.
 
-    Raises `StorageError` where the target holds something else.
+    Raises `StorageError` where the target holds something else, and
+    `Unsupported` at the first blob if the target keeps none.
     """
+    restore = _restore(source, target)
     last = target.lastTransaction()
     _check_that_it_goes_on(source, target, last)
     done = CopyProgress(tid=last)
     for transaction in source.iterator(None if last == ZERO else after(last)):
-        done = _copy(transaction, target, done)
+        done = _copy(transaction, target, restore, done)
         if progress is not None:
             progress(done)
     return done
@@ -63,8 +78,48 @@ def _check_that_it_goes_on(
         )
 
 
+def _restore(source: Any, target: Any) -> _Restore:
+    """Return what restores one record of `source` in `target`, with its blob if it has one."""
+
+    def restore(record: StoredRecord, transaction: HasMetaData) -> None:
+        target.restore(record.oid, record.tid, record.data, "", record.data_txn, transaction)
+
+    def restore_blob(record: StoredRecord, transaction: HasMetaData) -> None:
+        path = _blob_of(source, record)
+        if path is None:
+            restore(record, transaction)
+            return
+        if not blobs_fit:
+            raise Unsupported(
+                f"{target.getName()} does not keep blobs, and oid {oid_repr(record.oid)} of "
+                f"{source.getName()} is one; copy into a storage with a blob directory"
+            )
+        copy = unused_path(target.temporaryDirectory(), "copy-", "")
+        copy_into(FileOperations(), Path(path), copy)
+        target.restoreBlob(
+            record.oid, record.tid, record.data, str(copy), record.data_txn, transaction
+        )
+
+    blobs_fit = capabilities_of(target).blob_restore
+    return restore_blob if capabilities_of(source).blobs else restore
+
+
+def _blob_of(source: Any, record: StoredRecord) -> str | None:
+    if record.data is None or not is_blob(record.data):
+        return None
+    try:
+        path: str = source.loadBlob(record.oid, record.tid)
+    except POSKeyError as error:
+        log.warning("the record is copied without its blob: %s", error)
+        return None
+    return path
+
+
 def _copy(
-    transaction: StoredTransaction, target: RestoreableStorage, done: CopyProgress
+    transaction: StoredTransaction,
+    target: RestoreableStorage,
+    restore: _Restore,
+    done: CopyProgress,
 ) -> CopyProgress:
     records = 0
     size_bytes = 0
@@ -74,7 +129,7 @@ def _copy(
     target.tpc_begin(metadata, transaction.tid, transaction.status)
     try:
         for record in transaction:
-            target.restore(record.oid, record.tid, record.data, "", record.data_txn, metadata)
+            restore(record, metadata)
             records += 1
             size_bytes += len(record.data or b"")
         target.tpc_vote(metadata)

@@ -12,10 +12,12 @@ import itertools
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, Self, cast
 
 from zope.interface import alsoProvides
 
+from perdure.blobs import copy_into, unused_path
 from perdure.capabilities import Capabilities, capabilities_of
 from perdure.errors import (
     POSKeyError,
@@ -25,9 +27,12 @@ from perdure.errors import (
     StorageError,
     Unsupported,
 )
+from perdure.fileops import FileOperations
 from perdure.ids import MAX_TID, ZERO, p64
 from perdure.interfaces import (
     INTERFACES,
+    BlobRestoreableStorage,
+    BlobStorage,
     HasMetaData,
     IterableStorage,
     Loaded,
@@ -41,6 +46,7 @@ from perdure.interfaces import (
     UndoableStorage,
     declares,
 )
+from perdure.records.exporting import is_blob
 from perdure.storages import undolog
 from perdure.storages.gate import Gate
 from perdure.storages.memory import MappingStorage
@@ -74,7 +80,8 @@ class DemoStorage:
 
     `close_base_on_close` and `close_changes_on_close` default to whether the
     storage was given. It can be iterated if both can, undo if the changes can
-    (its own transactions only), and be restored into if the changes can.
+    (its own transactions only), and be restored into if the changes can. Blobs
+    are there if one of both has them, and can be written if the changes can.
 
     Raises `BaseChangedError` if `changes` began over an earlier state of `base`.
     """
@@ -106,6 +113,7 @@ class DemoStorage:
         below, above = capabilities_of(self.base), capabilities_of(self.changes)
         self._seam = Seam(self.base, self.changes, iterates=above.iteration, restores=above.restore)
         self._undo = above.undo
+        self._blobs_below, self._blobs_above = below.blobs, above.blobs
         self._declare(below, above)
         self._resolver = Resolver(self.loadSerial)
         # The changes hold one side of the seam, so they must not resolve by themselves.
@@ -114,6 +122,10 @@ class DemoStorage:
     def _declare(self, below: Capabilities, above: Capabilities) -> None:
         if below.iteration and above.iteration:
             alsoProvides(self, INTERFACES[IterableStorage])
+        if below.blobs or above.blobs:
+            alsoProvides(self, INTERFACES[BlobStorage])
+        if above.blob_restore:
+            alsoProvides(self, INTERFACES[BlobRestoreableStorage])
         if above.undo:
             alsoProvides(self, INTERFACES[UndoableStorage])
         if above.restore:
@@ -257,9 +269,19 @@ class DemoStorage:
         for oid in (oids := list(oids)):
             # To the changes it is gone now; what was there before is in the base.
             if self._seam.first_in_changes(oid) == undone and (revision := self._in_base(oid)):
-                serial = self._seam.newest_in_changes(oid) or ZERO
-                self.changes.store(oid, serial, revision[0], "", transaction)
+                self._store_again(oid, revision, transaction)
         return tid, oids
+
+    def _store_again(self, oid: bytes, revision: Revision, transaction: HasMetaData) -> None:
+        """Store a revision of the base as what the changes say."""
+        serial = self._seam.newest_in_changes(oid) or ZERO
+        data = revision[0]
+        if is_blob(data) and self._blobs_below and self._blobs_above:
+            second = unused_path(self.changes.temporaryDirectory(), "again-", "")
+            copy_into(FileOperations(), Path(self.base.loadBlob(oid, revision[1])), second)
+            self.changes.storeBlob(oid, serial, data, str(second), "", transaction)
+        else:
+            self.changes.store(oid, serial, data, "", transaction)
 
     def _in_base(self, oid: bytes) -> Revision | None:
         try:
@@ -304,14 +326,20 @@ class DemoStorage:
     def store(
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
     ) -> None:
+        data, serial = self._resolved(oid, serial, data, transaction)
+        self.changes.store(oid, serial, data, version, transaction)
+
+    def _resolved(
+        self, oid: bytes, serial: bytes, data: bytes, transaction: HasMetaData
+    ) -> tuple[bytes, bytes]:
+        """Return the record to store and its serial: after a conflict with the base, merged."""
         draft = self._draft(transaction)
         if self._seam.newest_in_changes(oid) is None:
             committed = self._seam.newest_in_base(oid)
             if committed is not None and committed != serial:
-                data = self.tryToResolveConflict(oid, committed, serial, data)
-                serial = committed
                 draft.resolved.add(oid)
-        self.changes.store(oid, serial, data, version, transaction)
+                return self.tryToResolveConflict(oid, committed, serial, data), committed
+        return data, serial
 
     def restore(
         self,
@@ -374,6 +402,60 @@ class DemoStorage:
     ) -> bytes:
         # Looked up each time: servers replace it on the instance.
         return self.tryToResolveConflict(oid, committed, read, data, committed_data)
+
+    # Blobs
+
+    def storeBlob(
+        self,
+        oid: bytes,
+        oldserial: bytes,
+        data: bytes,
+        blobfilename: str,
+        version: str,
+        transaction: HasMetaData,
+    ) -> None:
+        data, serial = self._resolved(oid, oldserial, data, transaction)
+        self._check_blobs_above()
+        self.changes.storeBlob(oid, serial, data, blobfilename, version, transaction)
+
+    def restoreBlob(
+        self,
+        oid: bytes,
+        serial: bytes,
+        data: bytes,
+        blobfilename: str,
+        prev_txn: bytes | None,
+        transaction: HasMetaData,
+    ) -> None:
+        self._draft(transaction)
+        self.changes.restoreBlob(oid, serial, data, blobfilename, prev_txn, transaction)
+
+    def loadBlob(self, oid: bytes, serial: bytes) -> str:
+        path: str = self._blobs_of(oid, serial).loadBlob(oid, serial)
+        return path
+
+    def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
+        return self._blobs_of(oid, serial).openCommittedBlobFile(oid, serial, blob)
+
+    def temporaryDirectory(self) -> str:
+        self._check_open()
+        self._check_blobs_above()
+        path: str = self.changes.temporaryDirectory()
+        return path
+
+    def _blobs_of(self, oid: bytes, serial: bytes) -> Any:
+        self._check_open()
+        below = serial <= self._seam.base_tid
+        if not (self._blobs_below if below else self._blobs_above):
+            raise POSKeyError(oid)
+        return self.base if below else self.changes
+
+    def _check_blobs_above(self) -> None:
+        if not self._blobs_above:
+            raise Unsupported(
+                f"{self.changes.getName()}, which holds the changes, does not keep blobs; "
+                "give it a blob directory"
+            )
 
     # Packing
 

@@ -14,6 +14,7 @@ from perdure.errors import POSKeyError, ReadOnlyError
 from perdure.ids import MAX_TID
 from perdure.interfaces import (
     INTERFACES,
+    BlobStorage,
     HasMetaData,
     IterableStorage,
     Loaded,
@@ -45,6 +46,8 @@ class ReadOnlyStorage:
             alsoProvides(self, INTERFACES[IterableStorage])
         if below.record_iteration:
             alsoProvides(self, INTERFACES[RecordIterableStorage])
+        if below.blobs:
+            alsoProvides(self, INTERFACES[BlobStorage])
         if below.undo:
             alsoProvides(self, INTERFACES[UndoableStorage])
         self._undo = below.undo
@@ -131,6 +134,13 @@ class ReadOnlyStorage:
         log: Sequence[Mapping[str, Any]] = self.base.undoInfo(first, last, specification)
         return log
 
+    def loadBlob(self, oid: bytes, serial: bytes) -> str:
+        path: str = self.base.loadBlob(oid, serial)
+        return path
+
+    def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
+        return self.base.openCommittedBlobFile(oid, serial, blob)
+
     # Writing
 
     def _refuse(self) -> NoReturn:
@@ -145,6 +155,20 @@ class ReadOnlyStorage:
     def store(
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
     ) -> None:
+        self._refuse()
+
+    def storeBlob(
+        self,
+        oid: bytes,
+        oldserial: bytes,
+        data: bytes,
+        blobfilename: str,
+        version: str,
+        transaction: HasMetaData,
+    ) -> None:
+        self._refuse()
+
+    def temporaryDirectory(self) -> str:
         self._refuse()
 
     def undo(self, transaction_id: bytes, transaction: HasMetaData) -> tuple[None, list[bytes]]:
