@@ -46,6 +46,10 @@ class CommittedRecords:
     def written_by(self, oid: bytes, tid: bytes) -> int | None:
         return self._view.find(oid, self.newest(oid)[0] or 0, tid) or None
 
+    def tid_at(self, oid: bytes, place: int) -> bytes:
+        """Return the tid of the record at `place`."""
+        return self._view.header(oid, place).tid
+
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         """Return the record that `serial` wrote; `POSKeyError` if there is none."""
         place = self.written_by(oid, serial)

@@ -4,6 +4,10 @@ Between `begin` and `vote` a transaction is only a plan. The vote takes the
 commit lock, makes sure of the plan, and appends the transaction with the status
 "unfinished"; a crash, or `abort`, leaves nothing of it. Finishing overwrites
 the status and gives the lock back; the sync is shared, see `groups`.
+
+The blobs of a transaction are in place and durable before any of its bytes is in
+the file. What a crash leaves of them belongs to no transaction, and is removed
+when the storage is opened.
 """
 
 import logging
@@ -14,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from perdure.blobs import BlobDirectory, StagedBlobs
 from perdure.errors import (
     FileAccessError,
     FileStorageError,
@@ -55,6 +60,7 @@ class _Draft:
     tid: bytes  # b"" until the vote, unless it was asked for
     changes: Changes[int]
     spool: Spool
+    blobs: StagedBlobs | None
     encoded: Encoded = NOTHING_ENCODED
 
 
@@ -72,12 +78,14 @@ class Committer:
         quota: int | None,
         resolve: Resolve,
         failed: Callable[[], object],
+        blobs: BlobDirectory | None = None,
     ) -> None:
         self._operations = operations
         self._directory = view.file.path.parent
         self._quota = quota
         self._resolve = resolve
         self._failed = failed
+        self._blobs = blobs
         self._gate: Gate[_Draft] = Gate(view.last_tid)
         self._commits = 0  # and packs: whatever makes the plans of others stale
         self._file_lock = threading.Lock()  # for moments; the gate's is held through a commit
@@ -107,13 +115,20 @@ class Committer:
         metadata = Metadata(user, description, extension)
         basis = self._commits  # before the records: a plan may be taken for older, not for newer
         spool = Spool(self._directory)
-        changes = Changes(self._records, self._resolve, basis, _MEMORY_LIMIT, spool.keep)
-        draft = _Draft(metadata, status.encode(), tid or b"", changes, spool)
+        changes = Changes(
+            self._records, self._resolve, basis, _MEMORY_LIMIT, spool.keep, self._has_blob
+        )
+        blobs = None if self._blobs is None else StagedBlobs(self._blobs)
+        draft = _Draft(metadata, status.encode(), tid or b"", changes, spool, blobs)
         self._gate.begin(transaction, draft)
 
     def changes(self, transaction: HasMetaData) -> Changes[int]:
         """Return what a transaction has planned so far, to add to it."""
         return self._gate.changes(transaction).changes
+
+    def blobs(self, transaction: HasMetaData) -> StagedBlobs | None:
+        """Return the blobs that a transaction brings so far; None if there can be none."""
+        return self._gate.changes(transaction).blobs
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         """Return a committed record, visible or not; `POSKeyError` if there is none."""
@@ -139,6 +154,7 @@ class Committer:
             if not encoded.sealed:
                 # What stands before a transaction without a trailer counts as complete.
                 self._queue.make_durable(self._end)
+            self._place_blobs(draft)
             with self._file_lock:
                 self._refuse_if_closed()
                 self._append(encoded)
@@ -163,6 +179,8 @@ class Committer:
             self._gate.passed(draft.tid)
             self._commits += 1
         queue.complete(written, func)
+        if draft.blobs is not None:
+            draft.blobs.keep()
         return draft.tid
 
     def abort(self, transaction: HasMetaData) -> None:
@@ -171,6 +189,8 @@ class Committer:
             if known is not None and known[1] is Phase.VOTED:
                 with self._file_lock:
                     self._cut_off()
+            if known is not None and known[0].blobs is not None:
+                known[0].blobs.discard()
 
     def close(self) -> None:
         """Refuse everything from now on, and return when what is under way is visible."""
@@ -209,6 +229,17 @@ class Committer:
         self._end = view.end  # where the next transaction goes
         self._queue: CommitQueue = CommitQueue(view.end, self._sync, self._publish, self._fail)
         self._records = CommittedRecords(view, self._queue)
+
+    def _place_blobs(self, draft: _Draft) -> None:
+        if draft.blobs is not None:
+            reverted = {
+                oid: self._records.tid_at(oid, place)
+                for oid, place in draft.changes.reverted().items()
+            }
+            draft.blobs.place(draft.tid, draft.changes.planned, reverted)
+
+    def _has_blob(self, oid: bytes, place: int) -> bool:
+        return self._blobs is not None and self._blobs.has(oid, self._records.tid_at(oid, place))
 
     def _check_quota(self, end: int) -> None:
         if self._quota is not None and end > self._quota:

@@ -19,8 +19,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from zope.interface import alsoProvides
+
+from perdure.blobs import BlobDirectory, StagedBlobs, open_blob_directory, pack_blobs
 from perdure.clock import tid_at, time_of
 from perdure.errors import (
+    CorruptDataError,
     FileStorageError,
     POSKeyError,
     ReadOnlyError,
@@ -29,6 +33,8 @@ from perdure.errors import (
 )
 from perdure.ids import MAX_TID, ZERO, after, oid_repr
 from perdure.interfaces import (
+    INTERFACES,
+    BlobRestoreableStorage,
     ExternalGCStorage,
     HasMetaData,
     IterableStorage,
@@ -39,11 +45,11 @@ from perdure.interfaces import (
     RestoreableStorage,
     Revision,
     StorageWrapper,
-    TransactionMetaData,
     UndoableStorage,
     declares,
 )
 from perdure.storages import undolog
+from perdure.storages.copying import copy_transactions
 from perdure.storages.file.committing import Committer
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.fileops import FileOperations
@@ -81,7 +87,9 @@ class FileStorage:
     `create` begins a new one in its place. With `read_only` no lock is taken,
     and `stop` shows the database as it was before that tid. `quota` limits the
     size of the file in bytes. `pack_gc` and `pack_keep_old` are what `pack` does
-    about garbage, and about the file as it was before.
+    about garbage, and about the file as it was before. Blobs are kept in the
+    directory `blob_dir`, which is made where there is none; without it, the
+    storage has no blobs.
 
     Raises `FileLockedError`, `FileMissingError`, `FileAccessError`,
     `FileStorageFormatError` for what is not a data file, and `CorruptDataError`
@@ -98,7 +106,7 @@ class FileStorage:
         pack_gc: bool = True,
         pack_keep_old: bool = True,
         packer: Packer | None = None,
-        blob_dir: str | None = None,
+        blob_dir: str | os.PathLike[str] | None = None,
         *,
         operations: FileOperations | None = None,
     ) -> None:
@@ -108,9 +116,7 @@ class FileStorage:
             raise ValueError("only a file that is opened read-only can be shown as of the past")
         self.__name__ = os.fspath(file_name)
         self.pack_keep_old = pack_keep_old
-        if blob_dir is not None:
-            raise Unsupported("blobs are not kept beside a data file yet")
-        self.blob_dir = blob_dir
+        self.blob_dir = None if blob_dir is None else os.path.abspath(blob_dir)
         self._path = Path(os.path.abspath(file_name))
         self._pack_gc = pack_gc
         self._packer = packer
@@ -121,14 +127,16 @@ class FileStorage:
         self._why_closed = f"{self._path} is closed"
         self._lock = None if read_only else self._acquire_lock()
         try:
+            self._blobs = self._open_blobs(read_only)
             self._view: View | None = self._open(read_only, create, stop)
+            self._clean_blobs(self._view, read_only, create)
         except BaseException:
             self._release_lock()
             raise
         self._oids = OidSource(self._view.index.highest() or ZERO)
         if not read_only:
             self._committer = Committer(
-                self._operations, self._view, quota, self._resolve, self._lose_view
+                self._operations, self._view, quota, self._resolve, self._lose_view, self._blobs
             )
 
     def _open(self, read_only: bool, create: bool, stop: bytes | None) -> View:
@@ -153,6 +161,23 @@ class FileStorage:
                     # Readers are about to see what a killed process may not have synced.
                     operations.sync(file.descriptor)
         return view
+
+    def _open_blobs(self, read_only: bool) -> BlobDirectory | None:
+        if self.blob_dir is None:
+            return None
+        alsoProvides(self, INTERFACES[BlobRestoreableStorage])
+        return open_blob_directory(Path(self.blob_dir), self._operations, read_only)
+
+    def _clean_blobs(self, view: View, read_only: bool, create: bool) -> None:
+        """Remove blobs of transactions that never were, or that are not there any more."""
+        if self._blobs is None or read_only:
+            return
+        with access(self._blobs.path, "clean it", "the database was not opened"):
+            left = self._blobs.clean(view.last_tid)
+            if create:
+                left += pack_blobs(self._blobs, MAX_TID, lambda oid, tid: False)
+            if left:
+                log.info("%s: removed %d blobs of no transaction", self._blobs.path, left)
 
     def _acquire_lock(self) -> FileLock:
         with access(self._path, "lock it", "nothing was changed"):
@@ -380,6 +405,56 @@ class FileStorage:
     def _load_committed(self, oid: bytes, serial: bytes) -> bytes:
         return self._writable().load_serial(oid, serial)
 
+    # Blobs
+
+    def storeBlob(
+        self,
+        oid: bytes,
+        oldserial: bytes,
+        data: bytes,
+        blobfilename: str,
+        version: str,
+        transaction: HasMetaData,
+    ) -> None:
+        blobs = self._staged(transaction)
+        self.store(oid, oldserial, data, version, transaction)
+        blobs.add(oid, blobfilename)
+
+    def restoreBlob(
+        self,
+        oid: bytes,
+        serial: bytes,
+        data: bytes,
+        blobfilename: str,
+        prev_txn: bytes | None,
+        transaction: HasMetaData,
+    ) -> None:
+        blobs = self._staged(transaction)
+        self.restore(oid, serial, data, "", prev_txn, transaction)
+        blobs.add(oid, blobfilename)
+
+    def loadBlob(self, oid: bytes, serial: bytes) -> str:
+        return str(self._blob_directory().find(oid, serial))
+
+    def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
+        return self._blob_directory().open(oid, serial, blob)
+
+    def temporaryDirectory(self) -> str:
+        self._writable()
+        return str(self._blob_directory().temporary)
+
+    def _blob_directory(self) -> BlobDirectory:
+        self._opened()
+        if self._blobs is None:
+            raise Unsupported(f"{self._path} keeps no blobs; open it with blob_dir")
+        return self._blobs
+
+    def _staged(self, transaction: HasMetaData) -> StagedBlobs:
+        staged = self._writable().blobs(transaction)
+        if staged is None:
+            raise Unsupported(f"{self._path} keeps no blobs; open it with blob_dir")
+        return staged
+
     # The file as a whole
 
     def pack(self, t: float, referencesf: References, gc: bool | None = None) -> None:
@@ -398,8 +473,28 @@ class FileStorage:
                     self._view = view
                     swap(view)
                     self._save_index(view)
+            if view is not None:
+                # Whatever is committed from now on is later than the last in the copy.
+                self._pack_blobs(min(tid_at(t), view.last_tid))
         finally:
             self._pack_lock.release()
+
+    def _pack_blobs(self, stop: bytes) -> None:
+        if self._blobs is None:
+            return
+        consequence = "the file is packed; what was not removed goes with the next pack"
+        with access(self._blobs.path, "pack it", consequence):
+            keep_old = self._operations if self.pack_keep_old else None
+            pack_blobs(self._blobs, stop, self._has_revision, keep_old)
+
+    def _has_revision(self, oid: bytes, tid: bytes) -> bool:
+        try:
+            self._opened().load_serial(oid, tid)
+        except POSKeyError:
+            return False
+        except CorruptDataError:
+            pass  # nobody knows; so its blob stays
+        return True
 
     def _packed(self, references: References, stop: bytes, collect: bool) -> View | None:
         """Put a packed file in the place of this one; return its view, None if it is no smaller."""
@@ -428,19 +523,7 @@ class FileStorage:
 
     def copyTransactionsFrom(self, other: IterableStorage) -> None:
         """Write the transactions of another storage here, with their tids."""
-        for transaction in other.iterator():
-            metadata = TransactionMetaData(
-                transaction.user, transaction.description, transaction.extension_bytes
-            )
-            self.tpc_begin(metadata, transaction.tid, transaction.status)
-            try:
-                for record in transaction:
-                    self.restore(record.oid, record.tid, record.data, "", record.data_txn, metadata)
-                self.tpc_vote(metadata)
-            except BaseException:
-                self.tpc_abort(metadata)
-                raise
-            self.tpc_finish(metadata)
+        copy_transactions(other, self)
 
     def _save_index(self, view: View) -> None:
         try:
