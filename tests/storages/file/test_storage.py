@@ -1,5 +1,6 @@
 """The face of the file storage: options, names, wrappers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +160,15 @@ def test_a_copy_that_is_interrupted_leaves_whole_transactions(path: Path) -> Non
         def iterator(self, start: object = None, stop: object = None) -> Any:
             first, second = source.iterator()
             yield first
-            second._records = lambda: iter([None])
+            second._records = lambda: (_ for _ in interrupted())
             yield second
 
+    def interrupted() -> Iterator[Any]:
+        yield from ()
+        raise LookupError("the source is gone")
+
     storage = FileStorage(path)
-    with pytest.raises(AttributeError):
+    with pytest.raises(LookupError):
         storage.copyTransactionsFrom(Interrupted())  # type: ignore[arg-type]
     assert len(list(storage.iterator())) == 1
     write(storage, {A: cell(3)})

@@ -7,6 +7,8 @@ from perdure.storages.file.datafile import DataFile
 __all__ = ["Window"]
 
 _SIZE: Final = 1 << 20
+_SIZE_BACKWARDS: Final = 1 << 16
+"""Less: who reads backwards mostly wants a few transactions, and skips their records."""
 
 
 class Window:
@@ -46,5 +48,5 @@ class Window:
         if self.start <= position and position + size <= self.start + len(self.data):
             return
         end = min(position + size, self.limit)
-        self.start = max(end - _SIZE, 0)
+        self.start = max(end - max(_SIZE_BACKWARDS, size), 0)
         self.data = self._file.read(self.start, end - self.start)
