@@ -1,1 +1,1 @@
-"""Help for tests: what storages promise (`contract`, which needs pytest)."""
+"""Help for tests: what storages promise (`contract`, which needs pytest), crashes (`faults`)."""
