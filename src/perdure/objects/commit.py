@@ -29,6 +29,7 @@ from perdure.interfaces import TransactionMetaData
 from perdure.objects.blob import Blob
 from perdure.objects.cache import forget_new
 from perdure.objects.changes import Changes
+from perdure.objects.metrics import Counters
 from perdure.objects.savepoint import Mark, SavepointStore
 from perdure.records import RecordWriter
 
@@ -59,7 +60,7 @@ class Commit:
         self.storage = storage
         self.cache = cache
         self.savepoints: SavepointStore | None = None
-        self.stores = 0  # records stored, for the transfer counts
+        self.counters = Counters()
         self._connection = connection
         self._changes = changes
         self._writer = writer
@@ -103,7 +104,9 @@ class Commit:
             raise self._with_class(error) from None
         if resolved:
             # What is committed is neither what we have nor what we had.
-            self._forget_stored(set(resolved))
+            oids = set(resolved)
+            self._forget_stored(oids)
+            self.counters.resolved += len(oids)
 
     def finish(self) -> bytes:
         """Make it durable; every object stored gets the new tid as its serial."""
@@ -120,6 +123,7 @@ class Commit:
         # What they say about their files is not true any more.
         self.cache.invalidate(self._changes.stored_blobs)
         self._end()
+        self.counters.commits += 1
         return tid
 
     def abort(self) -> None:
@@ -244,7 +248,7 @@ class Commit:
                 self.storage.store(oid, serial, data, "", self._metadata)
             except ConflictError as error:
                 raise self._with_class(error) from None
-        self.stores += 1
+        self.counters.stores += 1
         if new and self.cache.get(oid) is None:
             self.cache[oid] = obj
         self.cache.update_object_size_estimation(oid, size)
@@ -256,6 +260,9 @@ class Commit:
             obj._p_changed = False
         else:
             changes.stored.append(obj)
+            if blob_file is not None:
+                # It may be registered twice, and has no file to be stored a second time.
+                obj._p_changed = False
 
     def _store_blob(self, blob: Blob, data: bytes, path: str) -> None:
         oid, serial = blob._p_oid, blob._p_serial or ZERO
@@ -333,6 +340,7 @@ class Commit:
         changes.stored_oids = [oid for oid in changes.stored_oids if oid not in oids]
 
     def _with_class(self, error: ConflictError) -> ConflictError:
+        self.counters.conflicts += 1
         if error.class_name is None and error.oid is not None:
             obj = self.cache.get(error.oid)
             if obj is not None:
