@@ -31,6 +31,7 @@ class Capabilities:
     blobs: bool
     blob_restore: bool
     class_finding: bool
+    counting: bool
 
 
 def capabilities_of(storage: object) -> Capabilities:
@@ -51,4 +52,5 @@ def capabilities_of(storage: object) -> Capabilities:
         blobs="IBlobStorage" in names,
         blob_restore="IBlobStorageRestoreable" in names,
         class_finding="IClassFinder" in names,
+        counting="IMeasuredStorage" in names,
     )

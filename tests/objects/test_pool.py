@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from perdure.objects.metrics import Counters
 from perdure.objects.pool import ConnectionPool
 
 
@@ -11,6 +12,7 @@ class Resting:
 
     def __init__(self) -> None:
         self.discarded = False
+        self.counters = Counters(loads=1)
 
     def discard(self) -> None:
         self.discarded = True
@@ -47,6 +49,7 @@ def test_no_more_than_the_size_are_kept() -> None:
     assert [connection.discarded for connection in connections] == [True, True, False, False]
     pool.resize(1)
     assert connections[2].discarded
+    assert pool.forgotten.loads == 3
     assert set(pool) == {connections[3]}
 
 

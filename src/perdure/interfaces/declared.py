@@ -29,6 +29,7 @@ _NAMES: dict[type, str] = {
     storage.ExternalGCStorage: "IExternalGC",
     storage.ReadVerifyingStorage: "ReadVerifyingStorage",
     storage.MVCCStorage: "IMVCCStorage",
+    storage.MeasuredStorage: "IMeasuredStorage",
     storage.PrefetchStorage: "IPrefetchStorage",
     storage.BlobStorage: "IBlobStorage",
     storage.BlobRestoreableStorage: "IBlobStorageRestoreable",

@@ -25,6 +25,7 @@ __all__ = [
     "ExternalGCStorage",
     "IterableStorage",
     "MVCCStorage",
+    "MeasuredStorage",
     "PrefetchStorage",
     "ReadVerifyingStorage",
     "RecordIterableStorage",
@@ -264,6 +265,13 @@ class MVCCStorage(Storage, Protocol):
 
     def poll_invalidations(self) -> Iterable[bytes] | None:
         """Move the snapshot to now; return the oids that changed, None if that is unknown."""
+
+
+class MeasuredStorage(Protocol):
+    """It counts what it does."""
+
+    def counters(self) -> Mapping[str, float]:
+        """Return numbers by name, counted since it was opened; seconds end in `_s`."""
 
 
 class PrefetchStorage(Storage, Protocol):

@@ -4,6 +4,7 @@ from perdure.objects.activity import Activity, ActivityMonitor
 from perdure.objects.connection import Connection, resetCaches
 from perdure.objects.database import Database
 from perdure.objects.feed import Change, Subscription
+from perdure.objects.metrics import Metrics
 
 __all__ = [
     "Activity",
@@ -11,6 +12,7 @@ __all__ = [
     "Change",
     "Connection",
     "Database",
+    "Metrics",
     "Subscription",
     "resetCaches",
 ]

@@ -31,6 +31,7 @@ from perdure.objects.blob import Blob
 from perdure.objects.cache import new_cache
 from perdure.objects.changes import Changes
 from perdure.objects.commit import Commit
+from perdure.objects.metrics import Counters
 from perdure.objects.root import RootConvenience
 from perdure.objects.savepoint import Mark, Savepoint
 from perdure.records import RecordReader, RecordWriter, references
@@ -99,7 +100,9 @@ class Connection:
         )
         self._in_use = RLock()
         self._on_close: list[Callable[[], object]] = []
-        self._loads = 0
+        self._counters = self._commit.counters
+        self._counted = Counters()  # what getTransferCounts was last asked to forget
+        self._earlier_hits = 0  # of readers before this one
         self._debug_info: tuple[object, ...] = ()
         self._discarded = False
 
@@ -301,7 +304,7 @@ class Connection:
             if type(obj) is Blob:  # it has no subclasses
                 obj._p_blob_committed = self._storage.loadBlob(oid, serial)
             self._reader.set_state(obj, record)
-            self._loads += 1
+            self._counters.loads += 1
             obj._p_serial = serial
             size = len(record)
             if not isinstance(obj, type):
@@ -535,10 +538,16 @@ class Connection:
 
     def getTransferCounts(self, clear: bool = False) -> tuple[int, int]:
         """Return how many objects were loaded and stored; with `clear`, count from 0 again."""
-        counts = self._loads, self._commit.stores
+        now, before = self._counters, self._counted
         if clear:
-            self._loads = self._commit.stores = 0
-        return counts
+            self._counted = Counters(loads=now.loads, stores=now.stores)
+        return now.loads - before.loads, now.stores - before.stores
+
+    @property
+    def counters(self) -> Counters:
+        """What this connection did since it was made; see `DB.metrics`."""
+        self._counters.cache_hits = self._earlier_hits + self._reader.hits
+        return self._counters
 
     def getDebugInfo(self) -> tuple[object, ...]:
         return self._debug_info
@@ -561,6 +570,7 @@ class Connection:
         self._cache_generation = _cache_generation
         old = self._cache
         self._cache = new_cache(self, old.cache_size, old.cache_size_bytes)
+        self._earlier_hits += self._reader.hits
         self._reader = RecordReader(self, self._cache, self._find_class)
         self._commit.cache = self._cache
 

@@ -4,8 +4,10 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from threading import RLock
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import transaction as transactions
@@ -19,6 +21,7 @@ from perdure.mvcc import NativeSnapshots, Snapshots, UndoSnapshot
 from perdure.objects import cache, feed, retrying
 from perdure.objects.activity import ActivityMonitor
 from perdure.objects.connection import Connection
+from perdure.objects.metrics import Metrics, total
 from perdure.objects.pool import ConnectionPool
 from perdure.objects.undo import TransactionalUndo
 from perdure.records import ClassPolicy, references
@@ -412,6 +415,25 @@ class Database:
     def cacheLastGCTime(self) -> float:
         """Return when a cache was last made to fit, in seconds since 1970; 0 if never."""
         return max((each.last_gc for each in self._each()), default=0.0)
+
+    def metrics(self) -> Metrics:
+        """Return what was done since the database was opened, and what is there now."""
+        with self._lock:
+            pools = self.pool, self.historical_pool
+            connections = [each for pool in pools for each in pool]
+            done = total(
+                [*(each.counters for each in connections), *(pool.forgotten for pool in pools)]
+            )
+        storage = self.storage
+        return Metrics(
+            **asdict(done),
+            connections_open=sum(each.opened is not None for each in connections),
+            connections_resting=sum(each.opened is None for each in connections),
+            objects_in_memory=sum(each._cache.cache_non_ghost_count for each in connections),
+            storage=MappingProxyType(
+                dict(storage.counters()) if capabilities_of(storage).counting else {}
+            ),
+        )
 
     def connectionDebugInfo(self) -> list[dict[str, Any]]:
         """Return, for each connection, `opened` (text or None), `info` and `before`."""

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakSet
 
+from perdure.objects.metrics import Counters, total
+
 if TYPE_CHECKING:
     from perdure.objects.connection import Connection
 
@@ -40,6 +42,7 @@ class ConnectionPool:
         self._warns = warns
         self._resting: list[_Resting] = []  # the one used last is at the end
         self._all: WeakSet[Connection] = WeakSet()
+        self.forgotten = Counters()  # what connections that are gone did
 
     def __iter__(self) -> Iterator["Connection"]:
         """Yield every connection that is in use or at rest."""
@@ -99,5 +102,7 @@ class ConnectionPool:
         return [resting.connection for resting in self._resting]
 
     def _forget(self, connection: "Connection") -> None:
+        if connection in self._all:
+            self.forgotten = total((self.forgotten, connection.counters))
         self._all.discard(connection)
         connection.discard()

@@ -46,6 +46,7 @@ class RecordReader:
         self._cached = cache.get
         self._new_ghost = cache.new_ghost
         self._find_global = find_global
+        self.hits = 0  # references that led to an object in the cache
         # One object for all unpicklers: making a bound method costs too.
         self._load_reference = self._persistent_load
         # Persistent classes while they load, which they do before they are in the cache.
@@ -154,7 +155,10 @@ class RecordReader:
         if type(stored) is tuple:
             oid, cls = stored
             obj = self._cached(oid)
-            return self._reference(oid, cls) if obj is None else obj
+            if obj is None:
+                return self._reference(oid, cls)
+            self.hits += 1
+            return obj
         if isinstance(stored, list):
             return self._special_reference(stored)
         return self._by_oid(oid_in(stored))
