@@ -2,10 +2,9 @@
 
 import gc
 import os
-import subprocess
-import sys
 
 from perdure.blobs import TemporaryBlobs
+from processes import python
 
 
 def test_the_directory_is_made_when_it_is_asked_for_and_removed_by_close() -> None:
@@ -48,7 +47,7 @@ def test_it_goes_when_the_process_ends_but_not_with_a_fork_of_it() -> None:
         "os.waitpid(child, 0)\n"
         "print(path.exists(), path)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = python("-c", code)
 
     exists, path = done.stdout.split()
     assert exists == "True"
