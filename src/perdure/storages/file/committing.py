@@ -31,7 +31,7 @@ from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.encoding import NOTHING_ENCODED, Encoded, Metadata, encode
 from perdure.storages.file.fileops import FileOperations, write_all
 from perdure.storages.file.format import STATUS_OFFSET, check_metadata
-from perdure.storages.file.groups import CommitQueue, Written
+from perdure.storages.file.groups import EVERYTHING, CommitQueue, Written
 from perdure.storages.file.reader import View
 from perdure.storages.file.spool import Spool
 from perdure.storages.gate import Gate, Phase
@@ -68,7 +68,8 @@ class Committer:
     """Appends transactions to the file of a view, and publishes them in it.
 
     `failed` is called if it can no longer be known what the file holds. Then, and
-    after `close`, everything but aborting is refused.
+    after `close`, everything but aborting is refused. `published` is called with the
+    view and the bytes of each transaction that becomes visible, before the next one does.
     """
 
     def __init__(
@@ -79,8 +80,10 @@ class Committer:
         resolve: Resolve,
         failed: Callable[[], object],
         blobs: BlobDirectory | None = None,
+        published: Callable[[View, int], object] | None = None,
     ) -> None:
         self._operations = operations
+        self._published = published
         self._directory = view.file.path.parent
         self._quota = quota
         self._resolve = resolve
@@ -90,6 +93,7 @@ class Committer:
         self._commits = 0  # and packs: whatever makes the plans of others stale
         self._file_lock = threading.Lock()  # for moments; the gate's is held through a commit
         self._unfinished = False  # is there something behind `_end`?
+        self._cut = False  # was there something, at the last sync?
         self._why_closed = ""
         self._use(view)
 
@@ -140,6 +144,7 @@ class Committer:
         Raises `FileAccessError` if the file cannot take it; then nothing of it is there.
         """
         with self._gate.voting(transaction) as draft:
+            self._clear_the_end()
             draft.changes.plan_again(self._commits, self._records)
             draft.tid = self._gate.next_tid(draft.tid)
             encoded = draft.encoded = encode(
@@ -158,6 +163,9 @@ class Committer:
             with self._file_lock:
                 self._refuse_if_closed()
                 self._append(encoded)
+            if not encoded.sealed:
+                # Torn, it could pass for complete: all of it goes before the status.
+                self._queue.make_durable(EVERYTHING)
         return draft.changes.resolved
 
     def finish(self, transaction: HasMetaData, func: Callable[[bytes], object] | None) -> bytes:
@@ -252,8 +260,17 @@ class Committer:
         if self._why_closed:
             raise StorageClosedError(self._why_closed)
 
+    def _clear_the_end(self) -> None:
+        """Make sure that nothing stands behind the end, nor will after a crash."""
+        with self._file_lock:
+            self._refuse_if_closed()
+            self._cut_off()  # of a vote that was interrupted after it had written
+        if self._cut:
+            # Sectors of what was cut off must not appear amid what is written there next.
+            self._queue.make_durable(EVERYTHING)
+            self._cut = False
+
     def _append(self, encoded: Encoded) -> None:
-        self._cut_off()  # of a vote that was interrupted after it had written
         self._unfinished = True
         try:
             at = encoded.position
@@ -276,12 +293,17 @@ class Committer:
                 # What is left there could pass for a part of what is written over it.
                 raise self._fail(error) from error
             self._unfinished = False
+            self._cut = True
 
     def _sync(self) -> None:
         self._operations.sync(self._view.file.descriptor)
 
     def _publish(self, written: Written) -> None:
-        self._view.publish(written.tid, written.positions, written.end)
+        view = self._view
+        size_bytes = written.end - view.end
+        view.publish(written.tid, written.positions, written.end)
+        if self._published is not None:
+            self._published(view, size_bytes)
 
     def _fail(self, cause: OSError) -> Exception:
         """Refuse everything from now on; return the error to be raised now."""

@@ -5,7 +5,8 @@ The first 6 bytes of an oid name a page, the last 2 an entry in it; a page is a
 have 48 bits: a file can have 256 TiB.
 
 Entries are read without a lock while another thread adds to them; only one
-thread at a time may change an index.
+thread at a time may change an index. A snapshot shows it as it was at one moment,
+while it goes on changing: what is overwritten meanwhile is remembered for it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,10 @@ from typing import Any
 
 from BTrees.fsBTree import fsBucket
 
-__all__ = ["PositionIndex"]
+__all__ = ["IndexSnapshot", "PositionIndex"]
+
+_Overwritten = dict[bytes, dict[bytes, bytes | None]]
+"""By page, entries as they were when a snapshot began; None stands for "not there"."""
 
 
 class PositionIndex:
@@ -21,6 +25,7 @@ class PositionIndex:
 
     def __init__(self) -> None:
         self.pages: dict[bytes, Any] = {}
+        self._overwritten: _Overwritten | None = None  # while there is a snapshot
 
     def get(self, oid: bytes) -> int:
         """Return the position of the current record of `oid`, 0 if it has none."""
@@ -30,6 +35,8 @@ class PositionIndex:
 
     def update(self, positions: Mapping[bytes, int]) -> None:
         """Enter the positions of new records."""
+        if self._overwritten is not None:
+            self._remember(positions, self._overwritten)
         pages = self.pages
         for oid, position in positions.items():
             page = pages.get(oid[:6])
@@ -38,11 +45,31 @@ class PositionIndex:
             page[oid[6:]] = position.to_bytes(6, "big")
 
     def remove(self, oid: bytes) -> None:
-        """Forget an object that is there."""
+        """Forget an object that is there; not while there is a snapshot."""
         page = self.pages[oid[:6]]
         del page[oid[6:]]
         if not page:
             del self.pages[oid[:6]]
+
+    def snapshot(self, position: int, last_tid: bytes) -> "IndexSnapshot":
+        """Return the index as it is now, to be read by another thread; takes no time.
+
+        Only for the thread that changes the index, and one snapshot at a time.
+        `position` and `last_tid` say up to where it knows the file.
+        """
+        self._overwritten = {}
+        return IndexSnapshot(self, self._overwritten, position, last_tid)
+
+    def forget_snapshot(self) -> None:
+        """End the snapshot, which shows what is current from now on."""
+        self._overwritten = None
+
+    def _remember(self, positions: Mapping[bytes, int], overwritten: _Overwritten) -> None:
+        for oid in positions:
+            prefix, suffix = oid[:6], oid[6:]
+            page = self.pages.get(prefix)
+            value = None if page is None else page.get(suffix)
+            overwritten.setdefault(prefix, {}).setdefault(suffix, value)
 
     def __len__(self) -> int:
         return sum(len(page) for page in list(self.pages.values()))
@@ -77,3 +104,43 @@ class PositionIndex:
             return bytes(prefix + page.minKey(suffix))
         higher = min((key for key in list(self.pages) if key > prefix), default=None)
         return None if higher is None else bytes(higher + self.pages[higher].minKey())
+
+
+class IndexSnapshot:
+    """An index as it was when it knew the file up to `position`."""
+
+    __slots__ = ("_index", "_overwritten", "last_tid", "position")
+
+    def __init__(
+        self, index: PositionIndex, overwritten: _Overwritten, position: int, last_tid: bytes
+    ) -> None:
+        self._index = index
+        self._overwritten = overwritten
+        self.position = position
+        self.last_tid = last_tid
+
+    def pages(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the pages in order, each by its prefix, packed."""
+        pages = self._index.pages
+        for prefix in sorted(pages):
+            packed = pages[prefix].toString()
+            # Now: whatever changed before the page was packed is remembered already.
+            changed = self._overwritten.get(prefix)
+            if changed:
+                packed = _as_it_was(packed, changed)
+            if packed:
+                yield prefix, packed
+
+    def release(self) -> None:
+        """Let the index forget what it remembers for this snapshot."""
+        self._index.forget_snapshot()
+
+
+def _as_it_was(packed: bytes, changed: dict[bytes, bytes | None]) -> bytes:
+    page = fsBucket().fromString(packed)
+    for suffix, value in list(changed.items()):
+        if value is not None:
+            page[suffix] = value
+        elif suffix in page:
+            del page[suffix]
+    return bytes(page.toString())

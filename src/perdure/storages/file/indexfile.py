@@ -24,11 +24,12 @@ from struct import Struct
 from typing import Any, Final, NamedTuple
 
 from BTrees.fsBTree import fsBucket
+from google_crc32c import extend as extend_crc
 from google_crc32c import value as crc_of
 
-from perdure.storages.file.index import PositionIndex
+from perdure.storages.file.index import IndexSnapshot, PositionIndex
 
-__all__ = ["SavedIndex", "pack_index", "unpack_index"]
+__all__ = ["SavedIndex", "index_pieces", "pack_index", "unpack_index"]
 
 _PROTOCOL: Final = 3
 _MAGIC: Final = b"\xf7PdIndex"
@@ -55,15 +56,30 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"found the class {module}.{name}, expected plain values")
 
 
+def index_pieces(snapshot: IndexSnapshot) -> Iterator[bytes]:
+    """Yield the bytes of an index file, a page at a time."""
+    crc = 0
+    for piece in _pieces(snapshot):
+        crc = extend_crc(crc, piece)
+        yield piece
+    yield _CRC.pack(crc)
+
+
 def pack_index(index: PositionIndex, position: int, last_tid: bytes) -> bytes:
     """Return the bytes of an index file."""
-    pieces = [pickle.dumps(position, _PROTOCOL)]
-    for prefix in sorted(index.pages):
-        pieces.append(pickle.dumps((prefix, index.pages[prefix].toString()), _PROTOCOL))
-    pieces.append(pickle.dumps(None, _PROTOCOL))
-    pieces.append(_TRAILER.pack(_MAGIC, last_tid))
-    data = b"".join(pieces)
-    return data + _CRC.pack(crc_of(data))
+    snapshot = index.snapshot(position, last_tid)
+    try:
+        return b"".join(index_pieces(snapshot))
+    finally:
+        snapshot.release()
+
+
+def _pieces(snapshot: IndexSnapshot) -> Iterator[bytes]:
+    yield pickle.dumps(snapshot.position, _PROTOCOL)
+    for page in snapshot.pages():
+        yield pickle.dumps(page, _PROTOCOL)
+    yield pickle.dumps(None, _PROTOCOL)
+    yield _TRAILER.pack(_MAGIC, snapshot.last_tid)
 
 
 def unpack_index(data: bytes) -> SavedIndex:

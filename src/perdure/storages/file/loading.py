@@ -1,28 +1,39 @@
-"""From a data file to the view of it: the saved index if it fits, and a scan of the rest."""
+"""From a data file to the view of it: the saved index if it fits, and a scan of the rest.
+
+A scan of much tells how far it is: the log, and who asked for it.
+"""
 
 import logging
-import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from perdure.errors import CorruptDataError
 from perdure.ids import ZERO, tid_repr
 from perdure.storages.file.datafile import DataFile
-from perdure.storages.file.fileops import FileOperations, write_all
 from perdure.storages.file.format import MAGIC
 from perdure.storages.file.index import PositionIndex
-from perdure.storages.file.indexfile import SavedIndex, pack_index, unpack_index
+from perdure.storages.file.indexfile import SavedIndex, unpack_index
 from perdure.storages.file.iterate import backward
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
 from perdure.storages.file.tail import is_torn
 
-__all__ = ["Loading", "index_path", "load_view", "save_index"]
+__all__ = ["Loading", "Progress", "index_path", "load_view"]
 
 _RECORDS_TO_CHECK: Final = 5
 """Records, in the last transactions, that a saved index has to know."""
 
+_BETWEEN_REPORTS: Final = 8 << 20
+"""Bytes scanned between two calls of who wants to know the progress."""
+
+_BETWEEN_LOG_LINES_S: Final = 5.0
+
 log = logging.getLogger("perdure.storages.file")
+
+Progress = Callable[[int, int], object]
+"""Called now and then with the bytes that were scanned, and the bytes to scan in all."""
 
 
 class Loading(NamedTuple):
@@ -41,10 +52,11 @@ def index_path(path: Path) -> Path:
     return path.with_name(path.name + ".index")
 
 
-def load_view(file: DataFile, stop: bytes | None) -> Loading:
+def load_view(file: DataFile, stop: bytes | None, progress: Progress | None = None) -> Loading:
     """Return the view of the transactions in `file`; those before tid `stop`, where given.
 
-    Raises `CorruptDataError` if a transaction in the midst of the file is damaged
+    What `progress` raises ends it. Raises `CorruptDataError` if a transaction in the midst
+    of the file is damaged
     so that it is not known where the next one begins.
     """
     size = file.size()
@@ -53,25 +65,34 @@ def load_view(file: DataFile, stop: bytes | None) -> Loading:
     if saved is not None:
         view = View(file, saved.positions, saved.position, saved.last_tid or ZERO)
     start = view.end
-    torn = _scan(view, max(size, len(MAGIC)), stop)
+    torn = _scan(view, max(size, len(MAGIC)), stop, _Reports(file.path, start, size, progress))
     return Loading(view, start, torn)
 
 
-def save_index(operations: FileOperations, view: View) -> None:
-    """Save the index of `view` beside its file, in place of an older one."""
-    target = index_path(view.file.path)
-    temporary = target.with_name(target.name + ".tmp")
-    descriptor = operations.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    try:
-        write_all(operations, descriptor, [pack_index(view.index, view.end, view.last_tid)], 0)
-        operations.sync(descriptor)
-    finally:
-        operations.close(descriptor)
-    operations.rename(temporary, target)
-    operations.sync_directory(target.parent)
+class _Reports:
+    """Tells how far a scan from `start` to `size` is, if it is a long one."""
+
+    def __init__(self, path: Path, start: int, size: int, progress: Progress | None) -> None:
+        self._path = path
+        self._start = start
+        self._size = size
+        self._progress = progress
+        self._logged_at = time.monotonic()
+        self.due = start + _BETWEEN_REPORTS
+
+    def reached(self, position: int) -> None:
+        self.due = position + _BETWEEN_REPORTS
+        done, total = position - self._start, self._size - self._start
+        if self._progress is not None:
+            self._progress(done, total)
+        now = time.monotonic()
+        if now - self._logged_at >= _BETWEEN_LOG_LINES_S:
+            self._logged_at = now
+            text = "%s: rebuilding its index, %d of %d MB scanned"
+            log.info(text, self._path, done >> 20, total >> 20)
 
 
-def _scan(view: View, size: int, stop: bytes | None) -> Unsound | None:
+def _scan(view: View, size: int, stop: bytes | None, reports: _Reports) -> Unsound | None:
     """Add the transactions from `view.end` to `size`; return what is wrong with the rest."""
     scanner = Scanner(view.file, size)
     while view.end < size:
@@ -88,6 +109,8 @@ def _scan(view: View, size: int, stop: bytes | None) -> Unsound | None:
             log.warning(text, view.file.path, view.end, tid_repr(tid), tid_repr(view.last_tid))
         records = {} if found.header.status == b"u" else found.records
         view.publish(tid, records, found.end)
+        if found.end >= reports.due:
+            reports.reached(found.end)
     return None
 
 

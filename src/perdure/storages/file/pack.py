@@ -7,7 +7,7 @@ they cannot be undone. Everything committed later is copied whole.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -65,7 +65,9 @@ def pack_file(
     return copy
 
 
-def put_in_place(operations: FileOperations, path: Path, keep_old: bool) -> None:
+def put_in_place(
+    operations: FileOperations, path: Path, keep_old: bool, remove_index: Callable[[], object]
+) -> None:
     """Give the packed file the name `path`; at no moment is there no file of that name.
 
     With `keep_old` the file that had it is `NAME.old` then. Raises `OSError`
@@ -77,6 +79,8 @@ def put_in_place(operations: FileOperations, path: Path, keep_old: bool) -> None
             with suppress(FileNotFoundError):
                 operations.unlink(old)
             operations.link(path, old)
+        # A crash must not leave it beside a file that it does not belong to.
+        remove_index()
         operations.rename(packed_path(path), path)
     except OSError:
         operations.unlink(packed_path(path))

@@ -50,12 +50,13 @@ from perdure.interfaces import (
 )
 from perdure.storages import undolog
 from perdure.storages.copying import copy_transactions
+from perdure.storages.file.checkpoints import CHECKPOINT_BYTES, Checkpoints
 from perdure.storages.file.committing import Committer
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.fileops import FileOperations
 from perdure.storages.file.index import PositionIndex
 from perdure.storages.file.iterate import backward, forward
-from perdure.storages.file.loading import index_path, load_view, save_index
+from perdure.storages.file.loading import Loading, Progress, index_path, load_view
 from perdure.storages.file.lock import FileLock
 from perdure.storages.file.openfile import access, open_data_file
 from perdure.storages.file.pack import pack_file, packed_path, put_in_place
@@ -89,7 +90,9 @@ class FileStorage:
     size of the file in bytes. `pack_gc` and `pack_keep_old` are what `pack` does
     about garbage, and about the file as it was before. Blobs are kept in the
     directory `blob_dir`, which is made where there is none; without it, the
-    storage has no blobs.
+    storage has no blobs. The index is saved when about `checkpoint_bytes` were committed
+    since the last time, so that opening after a kill scans no more than that; with None
+    only when the storage is closed. `progress` is told of a long scan while it opens.
 
     Raises `FileLockedError`, `FileMissingError`, `FileAccessError`,
     `FileStorageFormatError` for what is not a data file, and `CorruptDataError`
@@ -108,6 +111,8 @@ class FileStorage:
         packer: Packer | None = None,
         blob_dir: str | os.PathLike[str] | None = None,
         *,
+        checkpoint_bytes: int | None = CHECKPOINT_BYTES,
+        progress: Progress | None = None,
         operations: FileOperations | None = None,
     ) -> None:
         if read_only and create:
@@ -128,27 +133,36 @@ class FileStorage:
         self._lock = None if read_only else self._acquire_lock()
         try:
             self._blobs = self._open_blobs(read_only)
-            self._view: View | None = self._open(read_only, create, stop)
-            self._clean_blobs(self._view, read_only, create)
+            loading = self._open(read_only, create, stop, progress)
+            self._view: View | None = loading.view
+            self._clean_blobs(loading.view, read_only, create)
         except BaseException:
             self._release_lock()
             raise
-        self._oids = OidSource(self._view.index.highest() or ZERO)
+        self._oids = OidSource(loading.view.index.highest() or ZERO)
         if not read_only:
+            self._checkpoints = Checkpoints(self._operations, loading, checkpoint_bytes)
             self._committer = Committer(
-                self._operations, self._view, quota, self._resolve, self._lose_view, self._blobs
+                self._operations,
+                loading.view,
+                quota,
+                self._resolve,
+                self._lose_view,
+                self._blobs,
+                self._checkpoints.published,
             )
 
-    def _open(self, read_only: bool, create: bool, stop: bytes | None) -> View:
+    def _open(
+        self, read_only: bool, create: bool, stop: bytes | None, progress: Progress | None
+    ) -> Loading:
         operations, path = self._operations, self._path
         file = open_data_file(operations, path, read_only, create)
         if create:
             with suppress(FileNotFoundError):
                 operations.unlink(index_path(path))
         with access(path, "read it", "it was not opened"):
-            loading = load_view(file, stop)
+            loading = load_view(file, stop, progress)
             view, torn = loading.view, loading.torn
-            self._index_saved_at = loading.scanned_from
             _warn_of_the_future(path, view.last_tid)
             if torn is not None:
                 text = "%s, byte %d: found %s, expected %s; the file ends before this transaction"
@@ -160,7 +174,7 @@ class FileStorage:
                 if view.end != loading.scanned_from:
                     # Readers are about to see what a killed process may not have synced.
                     operations.sync(file.descriptor)
-        return view
+        return loading
 
     def _open_blobs(self, read_only: bool) -> BlobDirectory | None:
         if self.blob_dir is None:
@@ -197,8 +211,7 @@ class FileStorage:
                     committer.close()
                     self._why_closed = committer.why_closed
                     # No view means that it failed, and what the file holds is unknown.
-                    if self._view is not None and self._view.end != self._index_saved_at:
-                        self._save_index(self._view)
+                    self._checkpoints.close(self._view)
             finally:
                 self._view = self._committer = None  # with them goes the open file
                 self._release_lock()
@@ -472,8 +485,9 @@ class FileStorage:
                 if view is not None:
                     self._view = view
                     swap(view)
-                    self._save_index(view)
+                    snapshot = self._checkpoints.begin(view)
             if view is not None:
+                self._checkpoints.save(snapshot)
                 # Whatever is committed from now on is later than the last in the copy.
                 self._pack_blobs(min(tid_at(t), view.last_tid))
         finally:
@@ -505,7 +519,8 @@ class FileStorage:
                 wanted = references if collect else None
                 view = pack_file(self._operations, self._opened(), stop, wanted)
             if view is not None:
-                put_in_place(self._operations, self._path, self.pack_keep_old)
+                remove_index = self._checkpoints.remove
+                put_in_place(self._operations, self._path, self.pack_keep_old, remove_index)
         return view
 
     def _packed_by(
@@ -524,13 +539,6 @@ class FileStorage:
     def copyTransactionsFrom(self, other: IterableStorage) -> None:
         """Write the transactions of another storage here, with their tids."""
         copy_transactions(other, self)
-
-    def _save_index(self, view: View) -> None:
-        try:
-            save_index(self._operations, view)
-            self._index_saved_at = view.end
-        except OSError as error:
-            log.warning("%s: its index could not be saved: %s", self._path, error)
 
 
 def _warn_of_the_future(path: Path, last_tid: bytes) -> None:
