@@ -529,7 +529,7 @@ class InvalidObjectReference(_FoundOnTheWayError):
         self.path = path
 
     def __str__(self) -> str:
-        text = super().__str__()
+        text = str(self.args[0]) if self.args else "an object refers to one that it must not"
         if self.class_name is not None:
             text += f" (found in oid {oid_repr(self.oid)}, class {self.class_name}"
             text += f", at {self.path})" if self.path else ")"

@@ -655,6 +655,7 @@ def test_an_object_of_another_connection_is_refused_with_the_way_to_it(
     with pytest.raises(InvalidObjectReference) as caught:
         commit(two)
     text = str(caught.value)
+    assert text.startswith("oid 0x")
     assert repr(one) in text
     assert repr(two) in text
     assert "things" in text
@@ -708,3 +709,14 @@ def test_an_explicit_transaction_manager_moves_when_it_begins(
     assert reader.root.node.value == 2
     manager.abort()
     reader.close()
+
+
+def test_an_explicit_manager_without_a_transaction_is_named(db: Database) -> None:
+    manager = transaction.TransactionManager(explicit=True)
+    connection = db.open(manager)
+    with pytest.raises(ConnectionStateError, match=r"no transaction was begun; call begin\(\)"):
+        connection.root()
+    manager.begin()
+    assert dict(connection.root()) == {}
+    manager.abort()
+    connection.close()

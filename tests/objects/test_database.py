@@ -12,7 +12,14 @@ import ZODB.MappingStorage
 from persistent.mapping import PersistentMapping
 
 from perdure.clock import time_of
-from perdure.errors import ConflictError, POSError, StorageClosedError, UndoError, Unsupported
+from perdure.errors import (
+    ConflictError,
+    POSError,
+    SnapshotError,
+    StorageClosedError,
+    UndoError,
+    Unsupported,
+)
 from perdure.ids import ROOT_OID, ZERO, after
 from perdure.objects import ActivityMonitor, Connection, Database
 from perdure.records import Broken, references
@@ -555,3 +562,31 @@ def test_resolving_a_conflict_keeps_to_the_allowed_classes(make_db: MakeDatabase
     second = storage.load(oid)
     with pytest.raises(ConflictError, match="not resolved"):
         storage.tryToResolveConflict(oid, second.tid, first.tid, first.data)
+
+
+def test_the_past_can_be_named_in_text(db: Database, one: Connection) -> None:
+    one.root.node = Node(value=1)
+    commit(one)
+    tid = db.lastTransaction()
+    one.root.node.value = 2
+    commit(one)
+    past = db.open(transaction.TransactionManager(), at=tid.hex())
+    assert past.root.node.value == 1
+    with pytest.raises(ValueError, match="neither a tid"):
+        db.open(at="last tuesday")
+
+
+def test_before_everything_there_is_no_root(db: Database) -> None:
+    past = db.open(transaction.TransactionManager(), before="2001-01-01")
+    with pytest.raises(SnapshotError, match=r"of 2001-01-01 .* no root yet"):
+        past.root()
+    past.close()
+
+
+def test_an_undo_id_may_be_text(db: Database, one: Connection) -> None:
+    one.root.node = Node()
+    commit(one)
+    log_id = db.undoLog(0, 1)[0]["id"]
+    db.undo(log_id.decode(), one.transaction_manager.get())
+    commit(one)
+    assert "node" not in one.root()

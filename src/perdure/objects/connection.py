@@ -23,6 +23,7 @@ from perdure.errors import (
     ConnectionStateError,
     InvalidObjectReference,
     POSKeyError,
+    SnapshotError,
     dotted_name,
 )
 from perdure.ids import ROOT_OID, ZERO, oid_repr
@@ -105,6 +106,7 @@ class Connection:
         self._earlier_hits = 0  # of readers before this one
         self._debug_info: tuple[object, ...] = ()
         self._discarded = False
+        self._moved = False  # to the moment of a transaction, since it was opened
 
     # Opening and closing
 
@@ -125,6 +127,7 @@ class Connection:
         self.transaction_manager = transaction_manager
         if self._cache_generation != _cache_generation:
             self._resetCache()
+        self._moved = False
         if not self._explicit():
             self.newTransaction(None, False)
         transaction_manager.registerSynch(self)
@@ -232,7 +235,13 @@ class Connection:
     @property
     def root(self) -> RootConvenience:
         """The root of the database: `root()` is the mapping, `root.name` an item of it."""
-        return RootConvenience(self.get(ROOT_OID))
+        try:
+            return RootConvenience(self.get(ROOT_OID))
+        except POSKeyError:
+            if self.before is None:
+                raise
+            name = self._snapshot.getName()
+            raise SnapshotError(name, self.before, "there was no root yet, or no more") from None
 
     def get(self, oid: bytes) -> Any:
         """Return the object with this oid, as a ghost if it is not in memory.
@@ -248,6 +257,7 @@ class Connection:
             try:
                 record = self._load(oid)[0]
             except KeyError:
+                self._refuse_without_transaction()
                 raise POSKeyError(oid) from None
             ghost = self._reader.ghost(record)
             # Making the ghost may have loaded it, where it refers to itself.
@@ -360,6 +370,7 @@ class Connection:
 
     def newTransaction(self, transaction: Any, sync: bool = True) -> None:
         """Move to now: forget what others have changed. A transaction began."""
+        self._moved = True
         self._changes.read_current.clear()
         self._snapshot.sync(sync)
         changed = self._snapshot.poll_invalidations()
@@ -586,8 +597,17 @@ class Connection:
             f"cannot {what} {self!r}: another thread is using it; open a connection for each thread"
         )
 
+    def _refuse_without_transaction(self) -> None:
+        # Only where something is missing: looking each time would cost each load.
+        if self._explicit() and not self._moved:
+            raise ConnectionStateError(
+                f"{self!r} has an explicit transaction manager, and no transaction was begun; "
+                "call begin() on the manager first"
+            )
+
     def _missing(self, obj: Any) -> POSKeyError:
         """Return the error for a ghost without a record; it says who refers to it."""
+        self._refuse_without_transaction()
         oid = obj._p_oid
         referrer = self._find_referrer(oid)
         return POSKeyError(

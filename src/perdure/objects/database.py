@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import transaction as transactions
 
 from perdure.capabilities import capabilities_of
-from perdure.clock import tid_from_datetime
+from perdure.clock import parse_tid, tid_from_datetime
 from perdure.errors import StorageClosedError, Unsupported
 from perdure.ids import ROOT_OID, ZERO, after, tid_repr
 from perdure.interfaces import TransactionMetaData
@@ -41,7 +41,7 @@ _EMPTY_ROOT = (
 """The record of a new root: what an empty PersistentMapping is stored as."""
 
 ClassFactory = Callable[[Connection, str, str], Any]
-Moment = bytes | datetime
+Moment = bytes | datetime | str
 
 
 class Database:
@@ -139,10 +139,12 @@ class Database:
         """Return a connection, from the pool if there is one.
 
         It works under `transaction_manager`, by default the thread's own. With
-        `at` or `before`, a tid or a `datetime` (UTC unless it has a zone), it
-        shows the database as it was then, `at` included, and is read-only.
+        `at` or `before`, it shows the database as it was then, `at` included, and
+        is read-only: a tid, a `datetime`, or either of them as text, such as
+        "2026-11-01T00:00Z" (UTC unless it has a zone).
 
-        Raises `ValueError` for both of them, or for a moment in the future.
+        Raises `ValueError` for both of them, for a moment in the future, and for
+        text that is no moment.
         """
         moment = self._moment(at, before)
         with self._lock:
@@ -337,7 +339,7 @@ class Database:
             return []
         return _as_text(self.storage.undoInfo(first, last, specification))
 
-    def undo(self, id: bytes, txn: Any = None) -> None:  # noqa: A002  ZODB's name
+    def undo(self, id: bytes | str, txn: Any = None) -> None:  # noqa: A002  ZODB's name
         """Undo a transaction, by the `id` that `undoLog` gave, when `txn` commits.
 
         `txn` is by default the thread's current transaction. The commit raises
@@ -345,7 +347,7 @@ class Database:
         """
         self.undoMultiple([id], txn)
 
-    def undoMultiple(self, ids: Sequence[bytes], txn: Any = None) -> None:
+    def undoMultiple(self, ids: Sequence[bytes | str], txn: Any = None) -> None:
         """Undo several transactions, newest first, when `txn` commits."""
         if not self.supportsUndo():
             raise Unsupported(f"{self.getName()} cannot undo transactions")
@@ -559,6 +561,8 @@ class Database:
 
 
 def _tid(moment: Moment) -> bytes:
+    if isinstance(moment, str):
+        return parse_tid(moment)
     return tid_from_datetime(moment) if isinstance(moment, datetime) else moment
 
 
@@ -575,11 +579,12 @@ def _as_text(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     ]
 
 
-def _newest_first(ids: Sequence[bytes]) -> Sequence[bytes]:
+def _newest_first(ids: Sequence[bytes | str]) -> Sequence[bytes]:
     """Return undo ids, newest first, or as they are if they are not known to be tids."""
+    given = [each.encode() if isinstance(each, str) else each for each in ids]
     try:
         # A file storage's ids are tids in base 64, which does not sort like them.
-        tids = {each: each if len(each) == 8 else b64decode(each, validate=True) for each in ids}
+        tids = {each: each if len(each) == 8 else b64decode(each, validate=True) for each in given}
     except ValueError:
-        return ids
-    return sorted(ids, key=tids.__getitem__, reverse=True)
+        return given
+    return sorted(given, key=tids.__getitem__, reverse=True)

@@ -11,8 +11,9 @@ business; the gate keeps it (`changes`) between the calls:
 
 Any number of transactions may be BEGUN at once. The commit lock is taken by
 `voting` and given back by `leaving`, or by a vote that fails. Databases vote in
-the order of their sort keys; a lock taken any earlier could deadlock two
-transactions that span two databases.
+the order of their sort keys, so votes alone cannot deadlock; one that took its
+lock in an earlier phase, as an undo might, could wait for a vote that waits for
+it. Who finishes calls `passed` with the tid: only then is the next one later.
 """
 
 import threading
