@@ -49,7 +49,7 @@ def test_a_path_is_a_database_in_a_file(tmp_path: Path, as_text: bool) -> None:
 
 def test_a_path_means_itself_whatever_is_in_it(here: Path) -> None:
     for name in ("memory:", "file:x.fs?cache_size=1", "a b%20.fs"):
-        perdure.DB(name).close()
+        perdure.DB(Path(name)).close()
         assert (here / name).is_file()
 
 
@@ -240,3 +240,15 @@ def test_a_layer_that_does_not_open_closes_those_before_it(here: Path, pile: Pil
     with pytest.raises(OSError, match="nowhere"):
         perdure.open("pile:(memory:)/(file:nowhere/x.fs)")
     assert pile.opened == ()
+
+
+@pytest.mark.parametrize("address", ["memory:", "file:app.fs", "demo:(memory:)"])
+def test_an_address_is_not_taken_for_a_path(here: Path, address: str) -> None:
+    with pytest.raises(AddressError, match=r"begins an address.*perdure\.open"):
+        perdure.DB(address)
+    assert list(here.iterdir()) == []
+
+
+def test_a_file_that_is_named_like_an_address_can_be_opened(here: Path) -> None:
+    (here / "memory:").touch()
+    perdure.DB("memory:").close()

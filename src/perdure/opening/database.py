@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from os import PathLike, fspath
+from os.path import exists
 from typing import Any
 
+from perdure.errors import AddressError
 from perdure.interfaces import Storage
 from perdure.objects.connection import Connection
 from perdure.objects.database import Database
@@ -24,7 +26,8 @@ class DB(Database):
     """A database over a storage, a file given by its path, or memory (None).
 
     A path is taken as it stands and means a `FileStorage`, whose arguments the
-    keywords from `create` on are; `open` takes addresses. The other arguments
+    keywords from `create` on are. `open` takes addresses; text that is one, and
+    names no file that exists, is refused here (a `pathlib.Path` never is). The other arguments
     are those of `Database`. Closing the database closes the storage.
     """
 
@@ -57,6 +60,8 @@ class DB(Database):
     ) -> None:
         given = storage
         of_file = create, read_only, stop, quota, pack_gc, pack_keep_old, packer, blob_dir
+        if isinstance(storage, str):
+            _refuse_address(storage)
         if isinstance(storage, str | PathLike):
             storage = FileStorage(storage, *of_file)
         elif of_file != (False, False, None, None, True, True, None, None):
@@ -114,6 +119,15 @@ def open(  # noqa: A001  the name that people look for: perdure.open
     except BaseException:
         storage.close()
         raise
+
+
+def _refuse_address(path: str) -> None:
+    """Raise if `path` is an address: a new file of that name is hardly what is meant."""
+    scheme, colon, _rest = path.partition(":")
+    if colon and scheme in forms and not exists(path):
+        raise AddressError(
+            path, f"{scheme}:", "begins an address, not a path", f"perdure.open({path!r})"
+        )
 
 
 def connection(
