@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 import perdure
+from commands import invoke
 from processes import run_perdure
 
 
@@ -49,3 +50,23 @@ def test_info_of_a_file_that_is_not_there_creates_none(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert f"there is no file '{path}'" in result.stderr
     assert not path.exists()
+
+
+def test_info_tells_the_state_of_the_file(path: Path) -> None:
+    lines = dict(line.split(maxsplit=1) for line in invoke("info", path).stdout.splitlines()[3:9])
+    assert lines["transactions"] == "2"
+    assert lines["checksums"] == "in every transaction"
+    assert lines["index"] == "up to date"
+    path.with_name("app.fs.index").unlink()
+    assert "none that can be used (there is none)" in invoke("info", path).stdout
+
+
+def test_a_quick_info_counts_nothing(path: Path) -> None:
+    data = json.loads(invoke("info", "--quick", "--json", path).stdout)
+    assert (data["transaction_count"], data["file"]) == (None, None)
+    assert "transactions " not in invoke("info", "--quick", path).stdout
+
+
+def test_info_of_memory_has_no_file() -> None:
+    data = json.loads(invoke("info", "memory:", "--json").stdout)
+    assert (data["transaction_count"], data["file"]) == (0, None)

@@ -1,34 +1,35 @@
 """`perdure info`: what a database is, at a glance."""
 
-import json
-from datetime import UTC, datetime
+from dataclasses import asdict
 
 import click
 
-from perdure.cli.addresses import refuse_missing_file
-from perdure.clock import time_of
+from perdure.cli.arguments import moment_text, time_text
+from perdure.cli.opened import opened_storage
+from perdure.cli.output import echo_json
+from perdure.cli.progress import progress_bar
 from perdure.ids import tid_repr
-from perdure.opening import open_storage, parse
-from perdure.tools.info import Info, describe
+from perdure.tools import FileState, Info, describe
 
 __all__ = ["command"]
 
 
 @click.command("info", short_help="Say how large and how old a database is.")
 @click.argument("address")
+@click.option("--quick", is_flag=True, help="Do not count transactions.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def command(address: str, as_json: bool) -> None:
-    """Print the size, the age and the abilities of the database at ADDRESS.
+def command(address: str, quick: bool, as_json: bool) -> None:
+    """Print the size, the age, the state and the abilities of the database at ADDRESS.
 
     It is opened for reading only, and no class of it is imported.
     """
-    refuse_missing_file(address)
-    storage = open_storage(parse(address, read_only=True))
-    try:
-        info = describe(storage)
-    finally:
-        storage.close()
-    click.echo(json.dumps(_as_data(info), indent=2) if as_json else _as_text(info))
+    counting = progress_bar("counting", in_bytes=True)
+    with opened_storage(address) as storage, counting as progress:
+        info = describe(storage, quick=quick, progress=progress)
+    if as_json:
+        echo_json(_as_data(info))
+    else:
+        click.echo("\n".join(f"{name:<19}{value}" for name, value in _rows(info)))
 
 
 def _as_data(info: Info) -> dict[str, object]:
@@ -36,29 +37,49 @@ def _as_data(info: Info) -> dict[str, object]:
         "name": info.name,
         "size_bytes": info.size_bytes,
         "object_count": info.object_count,
+        "transaction_count": info.transaction_count,
         "first_tid": None if info.first_tid is None else tid_repr(info.first_tid),
-        "first_time": None if info.first_tid is None else _time(info.first_tid),
+        "first_time": None if info.first_tid is None else time_text(info.first_tid),
         "last_tid": None if info.last_tid is None else tid_repr(info.last_tid),
-        "last_time": None if info.last_tid is None else _time(info.last_tid),
+        "last_time": None if info.last_tid is None else time_text(info.last_tid),
+        "file": None if info.file is None else asdict(info.file),
         "capabilities": list(info.capabilities),
+        "native": info.native,
     }
 
 
-def _as_text(info: Info) -> str:
+def _rows(info: Info) -> list[tuple[str, str]]:
     rows = [
         ("name", info.name),
         ("size", f"{info.size_bytes:,} bytes"),
         ("objects", f"{info.object_count:,}"),
-        ("first transaction", _moment(info.first_tid)),
-        ("last transaction", _moment(info.last_tid)),
-        ("can do", ", ".join(info.capabilities)),
     ]
-    return "\n".join(f"{name:<19}{value}" for name, value in rows)
+    if info.transaction_count is not None:
+        rows.append(("transactions", _transactions(info.transaction_count, info.file)))
+    rows.append(("first transaction", moment_text(info.first_tid)))
+    rows.append(("last transaction", moment_text(info.last_tid)))
+    if info.file is not None:
+        rows.append(("checksums", _checksums(info.file)))
+        rows.append(("index", _index(info.file, info.size_bytes)))
+    rows.append(("can do", ", ".join(info.capabilities)))
+    used = [name for name, native in info.native.items() if native]
+    rows.append(("native code", ", ".join(used) or "none"))
+    return rows
 
 
-def _moment(tid: bytes | None) -> str:
-    return "none" if tid is None else f"{_time(tid)}  {tid_repr(tid)}"
+def _transactions(count: int, file: FileState | None) -> str:
+    packed = "" if file is None or not file.packed_count else f", {file.packed_count:,} packed"
+    return f"{count:,}{packed}"
 
 
-def _time(tid: bytes) -> str:
-    return datetime.fromtimestamp(time_of(tid), UTC).isoformat(timespec="seconds")
+def _checksums(file: FileState) -> str:
+    if file.checked_count == file.transaction_count:
+        return "in every transaction"
+    return f"in {file.checked_count:,} of {file.transaction_count:,} transactions"
+
+
+def _index(file: FileState, size_bytes: int) -> str:
+    if file.indexed_bytes is None:
+        return f"none that can be used ({file.index_problem}): opening reads the whole file"
+    behind = size_bytes - file.indexed_bytes
+    return f"opening reads {behind:,} bytes behind it" if behind else "up to date"

@@ -12,7 +12,21 @@ from typing import Any
 import click
 
 import perdure
-from perdure.cli import copy, du, info, log, ls, pack, refs, shell, show, tour, undo
+from perdure.cli import (
+    backup,
+    copy,
+    du,
+    info,
+    log,
+    ls,
+    pack,
+    refs,
+    restore,
+    shell,
+    show,
+    tour,
+    undo,
+)
 from perdure.errors import AddressError, POSError, Unsupported
 
 __all__ = ["program"]
@@ -59,9 +73,23 @@ def program(traceback: bool) -> None:
     """Look into and work on databases of Python objects.
 
     An ADDRESS is the path of a database file, or a storage and its options:
-    file:app.fs?read_only=1, memory:, or what another package brings.
+    file:app.fs?read_only=1, memory:, demo:(file:base.fs)/(file:changes.fs).
     """
 
 
-for module in (tour, info, log, show, ls, du, refs, undo, pack, copy, shell):
+for module in (
+    tour,
+    info,
+    log,
+    show,
+    ls,
+    du,
+    refs,
+    undo,
+    pack,
+    copy,
+    backup,
+    restore,
+    shell,
+):
     program.add_command(module.command)

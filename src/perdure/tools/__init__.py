@@ -1,7 +1,9 @@
 """What one does to a database from outside; each tool is a function, and a command in `cli`."""
 
+from perdure.tools.backup import BackedUp, BackedUpBlob, Manifest, Restored, back_up, restore
 from perdure.tools.census import DAMAGED, ClassRoom, census
 from perdure.tools.copying import copy
+from perdure.tools.filestate import FileState, file_state
 from perdure.tools.info import Info, describe
 from perdure.tools.moment import Moment
 from perdure.tools.packing import Packed, pack
@@ -22,28 +24,36 @@ from perdure.tools.walking import Child, Place, children, find, steps
 __all__ = [
     "DAMAGED",
     "OWN",
+    "BackedUp",
+    "BackedUpBlob",
     "Child",
     "ClassRoom",
+    "FileState",
     "Info",
     "LoggedTransaction",
+    "Manifest",
     "Moment",
     "Packed",
     "PastRevision",
     "Place",
     "Progress",
     "Referrer",
+    "Restored",
     "ShownRevision",
     "Subtree",
     "Subtrees",
+    "back_up",
     "census",
     "children",
     "copy",
     "describe",
     "difference",
+    "file_state",
     "find",
     "pack",
     "past_revisions",
     "referrers",
+    "restore",
     "show",
     "steps",
     "subtrees",

@@ -1,0 +1,209 @@
+"""Making a backup: in full, or what was added since the last one."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from perdure.blobs import BlobDirectory, open_blob_directory
+from perdure.errors import BackupError
+from perdure.fileops import FileOperations
+from perdure.ids import ZERO
+from perdure.tools.backup.manifest import (
+    CHANGED,
+    DAMAGED,
+    FIRST,
+    REQUESTED,
+    BackedUpBlob,
+    Manifest,
+)
+from perdure.tools.backup.pieces import file_chunks
+from perdure.tools.backup.repository import Repository
+from perdure.tools.backup.source import Source, open_source
+from perdure.tools.progress import Progress
+
+__all__ = ["BackedUp", "back_up"]
+
+log = logging.getLogger("perdure.tools.backup")
+
+_ATTEMPTS: Final = 3
+
+Told = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp:
+    """What a backup did: `manifest` describes it, None if nothing was new.
+
+    `damaged` are the errors about earlier backups in the directory, found on the way.
+    """
+
+    manifest: Manifest | None
+    dropped: int
+    damaged: tuple[BackupError, ...]
+
+
+def back_up(
+    path: str | os.PathLike[str],
+    directory: str | os.PathLike[str],
+    *,
+    blob_dir: str | os.PathLike[str] | None = None,
+    full: bool = False,
+    thorough: bool = False,
+    compress: bool = True,
+    keep: int | None = None,
+    progress: Progress | None = None,
+    operations: FileOperations | None = None,
+) -> BackedUp:
+    """Add the data file at `path` to the backups in `directory`, which is made if need be.
+
+    What was added to the file since the last backup is stored; all of it if there
+    is none, if `full` asks for it, or if the file was packed or replaced since.
+    That is told by the first and the last 64 KiB of what was backed up; with
+    `thorough`, by all of it. With `blob_dir`, the blobs are backed up as well.
+    What was written is read back and compared. `keep` is how many full backups
+    stay, each with what was added to it. `progress` counts bytes.
+
+    The file may be in use: it is backed up to the end of a transaction.
+
+    Raises `BackupError` if the directory is used for something else or by
+    another backup, `FileMissingError` and others if the file cannot be read, and
+    `OSError` if the directory cannot be written. The earlier backups stay then.
+    """
+    if keep is not None and keep < 1:
+        raise ValueError(f"cannot keep {keep} full backups, expected at least 1")
+    path, directory = Path(path), Path(directory)
+    operations = operations or FileOperations()
+    with Repository.locked(directory, operations) as repository:
+        for error in repository.damaged.values():
+            log.warning("%s", error)
+        for _ in range(_ATTEMPTS):
+            with open_source(path) as source:
+                blobs = None if blob_dir is None else _blobs(Path(blob_dir), operations)
+                made = _Backup(repository, source, blobs, compress, progress)
+                try:
+                    manifest = made.run(full, thorough)
+                except FileNotFoundError:
+                    if not source.was_replaced():
+                        raise
+                    continue  # a pack removed blobs that the file had when it was opened
+                dropped = _drop(repository, keep)
+                return BackedUp(manifest, dropped, tuple(repository.damaged.values()))
+    raise BackupError(path, "a file that is packed again and again", "one that stays")
+
+
+def _blobs(path: Path, operations: FileOperations) -> BlobDirectory:
+    return open_blob_directory(path, operations, read_only=True)
+
+
+def _drop(repository: Repository, keep: int | None) -> int:
+    full = [manifest.number for manifest in repository.manifests if manifest.is_full]
+    if keep is None or len(full) <= keep:
+        return 0
+    repository.drop_before(full[-keep])
+    return len(full) - keep
+
+
+class _Backup:
+    """One backup of `source` into `repository`, to be run once."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        source: Source,
+        blobs: BlobDirectory | None,
+        compress: bool,
+        progress: Progress | None,
+    ) -> None:
+        self._repository = repository
+        self._source = source
+        self._blobs = blobs
+        self._compress = compress
+        self._progress = progress
+        self._done = self._total = 0
+
+    def run(self, full: bool, thorough: bool) -> Manifest | None:
+        """Return what was added to the repository, None if nothing was new."""
+        chain, reason = self._goes_on_from(full, thorough)
+        start = chain[-1].end if chain else 0
+        if chain and self._source.end == start:
+            return None
+        self._total += self._source.end - start
+        number = self._repository.next_number()
+        name = f"{number:06}.{'part' if chain else 'fs'}{'.gz' if self._compress else ''}"
+        size, sha256 = self._repository.store_data(name, self._chunks(start), self._compress)
+        if size != self._source.end - start:
+            expected = f"{self._source.end} bytes"
+            raise BackupError(self._source.path, f"{start + size} bytes", expected)
+        manifest = Manifest(
+            number=number,
+            follows=chain[-1].number if chain else None,
+            reason=reason,
+            source=str(self._source.path.resolve()),
+            made=datetime.now(UTC).isoformat(timespec="seconds"),
+            data=name,
+            compressed=self._compress,
+            start=start,
+            end=self._source.end,
+            sha256=sha256,
+            last_tid=self._source.last_tid,
+            edge_sha256=self._source.edge_sha256(self._source.end),
+            blob_layout=None if self._blobs is None else self._blobs.layout.name,
+            blobs=tuple(self._new_blobs(chain)),
+        )
+        self._repository.add(manifest)
+        return manifest
+
+    def _goes_on_from(self, full: bool, thorough: bool) -> tuple[list[Manifest], str]:
+        """Return the chain to add to, or none and why a full backup is due."""
+        chains = self._repository.chains()
+        newest = max(self._repository.damaged, default=0)
+        if not chains:
+            return [], DAMAGED if newest or self._repository.manifests else FIRST
+        chain = chains[-1]
+        if newest > chain[-1].number or self._repository.manifests[-1] is not chain[-1]:
+            return [], DAMAGED
+        if not all((self._repository.path / manifest.data).exists() for manifest in chain):
+            return [], DAMAGED
+        if (chain[-1].blob_layout is None) != (self._blobs is None):
+            return [], CHANGED  # a chain has blobs from its beginning, or none
+        if not self._holds(chain, thorough):
+            return [], CHANGED
+        return ([], REQUESTED) if full else (chain, "")
+
+    def _holds(self, chain: list[Manifest], thorough: bool) -> bool:
+        """Return whether the file still begins with what a chain holds."""
+        source, last = self._source, chain[-1]
+        if source.end < last.end or source.edge_sha256(last.end) != last.edge_sha256:
+            return False
+        return not thorough or all(
+            source.sha256(manifest.start, manifest.end) == manifest.sha256 for manifest in chain
+        )
+
+    def _chunks(self, start: int) -> Iterator[bytes]:
+        for chunk in file_chunks(self._source.descriptor, start, self._source.end):
+            self._tell(len(chunk))
+            yield chunk
+
+    def _new_blobs(self, chain: list[Manifest]) -> Iterator[BackedUpBlob]:
+        """Have the blobs here that the chain does not have, and yield what is known of them."""
+        if self._blobs is None:
+            return
+        since = (chain[-1].last_tid if chain else None) or ZERO
+        until = self._source.last_tid or ZERO
+        for oid in self._blobs.objects():
+            for tid in self._blobs.revisions(oid):
+                if since < tid <= until:
+                    path = self._blobs.path_of(oid, tid)
+                    size, sha256 = self._repository.store_blob(path)
+                    self._total += size
+                    self._tell(size)
+                    yield BackedUpBlob(oid, tid, size, sha256)
+
+    def _tell(self, size: int) -> None:
+        self._done += size
+        if self._progress is not None:
+            self._progress(self._done, self._total)
