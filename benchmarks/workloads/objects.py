@@ -124,7 +124,7 @@ def read_hot(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
     db.close()
 
 
-@workload("big-object", "MB", Sizes(small=1, large=16, quick=1, tiny=1))
+@workload("big-object", "MB", Sizes(small=1, large=8, quick=1, tiny=1))
 def big_object(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
     """Write an object of SIZE MB, then read it with an empty cache."""
     db = engine.open(directory)
