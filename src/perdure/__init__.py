@@ -7,9 +7,12 @@
         connection.root.greeting = "hello"
 
 What stands here is loaded when it is first used: importing `perdure` by itself
-loads nothing else, and a program pays for the parts that it touches.
+loads nothing but the standard library, and a program pays for the parts that it
+touches. Loggers are below `perdure`; unless the program adds a handler, nothing
+is printed.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +42,9 @@ __all__ = [
 ]
 
 __version__ = "0.1.0.dev0"
+
+# Without a handler of our own, Python would print warnings to stderr.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _WHERE = {
     "DB": "perdure.opening",

@@ -7,6 +7,8 @@ where it came from.
 """
 
 import errno
+import logging
+import sys
 from typing import Any
 
 import click
@@ -75,6 +77,17 @@ def program(traceback: bool) -> None:
     An ADDRESS is the path of a database file, or a storage and its options:
     file:app.fs?read_only=1, memory:, demo:(file:base.fs)/(file:changes.fs).
     """
+    _show_warnings()
+
+
+def _show_warnings() -> None:
+    """Print what is logged as a warning or worse, a line each, like errors."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("perdure: %(message)s"))
+    handler.setLevel(logging.WARNING)
+    logger = logging.getLogger("perdure")
+    logger.addHandler(handler)
+    click.get_current_context().call_on_close(lambda: logger.removeHandler(handler))
 
 
 for module in (

@@ -1,6 +1,5 @@
 """Making a backup: in full, or what was added since the last one."""
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,8 +25,6 @@ from perdure.tools.backup.source import Source, open_source
 from perdure.tools.progress import Progress
 
 __all__ = ["BackedUp", "back_up"]
-
-log = logging.getLogger("perdure.tools.backup")
 
 _ATTEMPTS: Final = 3
 
@@ -78,8 +75,6 @@ def back_up(
     path, directory = Path(path), Path(directory)
     operations = operations or FileOperations()
     with Repository.locked(directory, operations) as repository:
-        for error in repository.damaged.values():
-            log.warning("%s", error)
         for _ in range(_ATTEMPTS):
             with open_source(path) as source:
                 blobs = None if blob_dir is None else _blobs(Path(blob_dir), operations)
