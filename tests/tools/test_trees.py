@@ -7,7 +7,6 @@ import pytest
 
 import perdure
 from perdure.tools import Moment, children, find
-from perdure.tools.plainvalues import from_literal
 from samples.vanishing import vanishing_class
 
 SIZES = [0, 1, 5, 100, 3000]
@@ -113,11 +112,3 @@ def test_trees_with_object_keys_are_listed_too(db: perdure.DB) -> None:
     moment = stored(db, tree)
     names = [child.name for child in children(moment, find(moment, "/tree"))]
     assert names[0] == '{"$date": "2026-01-01"}'
-
-
-def test_a_literal_is_what_it_means() -> None:
-    assert from_literal("(1, b'a')") == {"$tuple": [1, {"$bytes": "YQ=="}]}
-    with pytest.raises(ValueError, match="not a Python literal"):
-        from_literal("open('x')")
-    with pytest.raises(ValueError, match="no key"):
-        from_literal("[1]")
