@@ -6,7 +6,6 @@ an engine is used, so that one that is broken does not hide the others.
 """
 
 import importlib
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +26,6 @@ class Product:
     def get(self, name: str) -> Any:
         """Return the class `name`."""
         return getattr(importlib.import_module(self._places[name]), name)
-
-    def place(self, name: str) -> str:
-        """Return the name of the module that holds the class `name`."""
-        return self._places[name]
 
 
 ERRORS = (
@@ -132,20 +127,10 @@ def _make_empty_demo(product: Product, _directory: Path, populate: Populate) -> 
     return db
 
 
-def _has(product: Product, name: str) -> bool:
-    return importlib.util.find_spec(product.place(name)) is not None
-
-
 def _engines(product: Product) -> list[Engine]:
-    plain = [
+    return [
         Engine(f"{product.name}-mapping", product, _make_mapping, resolves=product is not ZODB),
         Engine(f"{product.name}-file", product, _make_file, _reopen_file),
-    ]
-    # Perdure's demo storage comes with a later issue.
-    if not _has(product, "DemoStorage"):
-        return plain
-    return [
-        *plain,
         Engine(f"{product.name}-demo", product, _make_demo, packs=False),
         Engine(f"{product.name}-empty-demo", product, _make_empty_demo),
     ]
