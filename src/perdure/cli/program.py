@@ -16,6 +16,7 @@ import click
 import perdure
 from perdure.cli import (
     backup,
+    check,
     copy,
     du,
     info,
@@ -99,6 +100,7 @@ for module in (
     du,
     refs,
     undo,
+    check,
     pack,
     copy,
     backup,

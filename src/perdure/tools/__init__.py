@@ -2,11 +2,24 @@
 
 from perdure.tools.backup import BackedUp, BackedUpBlob, Manifest, Restored, back_up, restore
 from perdure.tools.census import DAMAGED, ClassRoom, census
+from perdure.tools.check import Checked, check, check_file
 from perdure.tools.copying import copy
 from perdure.tools.filestate import FileState, file_state
+from perdure.tools.findings import (
+    DamagedTransaction,
+    Finding,
+    MissingBlob,
+    MissingObject,
+    TornEnd,
+    UnfinishedEnd,
+    UnreadableRecord,
+    WrongChecksum,
+    WrongOrder,
+    WrongPointer,
+)
 from perdure.tools.info import Info, describe
 from perdure.tools.moment import Moment
-from perdure.tools.packing import Packed, pack
+from perdure.tools.packing import Packed, PackEstimate, estimate_pack, pack
 from perdure.tools.progress import Progress
 from perdure.tools.referrers import Referrer, referrers
 from perdure.tools.revisions import (
@@ -26,13 +39,19 @@ __all__ = [
     "OWN",
     "BackedUp",
     "BackedUpBlob",
+    "Checked",
     "Child",
     "ClassRoom",
+    "DamagedTransaction",
     "FileState",
+    "Finding",
     "Info",
     "LoggedTransaction",
     "Manifest",
+    "MissingBlob",
+    "MissingObject",
     "Moment",
+    "PackEstimate",
     "Packed",
     "PastRevision",
     "Place",
@@ -42,12 +61,21 @@ __all__ = [
     "ShownRevision",
     "Subtree",
     "Subtrees",
+    "TornEnd",
+    "UnfinishedEnd",
+    "UnreadableRecord",
+    "WrongChecksum",
+    "WrongOrder",
+    "WrongPointer",
     "back_up",
     "census",
+    "check",
+    "check_file",
     "children",
     "copy",
     "describe",
     "difference",
+    "estimate_pack",
     "file_state",
     "find",
     "pack",

@@ -61,6 +61,7 @@ __all__ = [
     "TransactionHeader",
     "check_metadata",
     "extension_field_size",
+    "mended_trailer",
     "pack_extension",
     "pack_transaction_head",
     "seal",
@@ -182,6 +183,21 @@ def split_extension(field: bytes) -> tuple[bytes, Trailer | None]:
     trailer = Trailer._make(_TRAILER.unpack_from(field, at)[1:])
     extension = field[:at]
     return (b"" if extension == NO_EXTENSION else extension), trailer
+
+
+def mended_trailer(field: bytes, position: int, length: int) -> tuple[int, bytes] | None:
+    """Return the crc at the end of an extension field, and the trailer as it should be.
+
+    None where the field does not end with something like a trailer: one of its
+    magic, position and length that bind it to a transaction must be right.
+    """
+    at = len(field) - TRAILER_SIZE
+    if at < 0:
+        return None
+    magic, *bound, durable, crc = _TRAILER.unpack_from(field, at)
+    if magic != _TRAILER_MAGIC and bound != [position, length]:
+        return None
+    return crc, _TRAILER.pack(_TRAILER_MAGIC, position, length, durable, crc)
 
 
 def extension_field_size(extension: bytes) -> int:

@@ -5,7 +5,7 @@ and its checksum where it has one that is bound to its place. What to do about a
 transaction that is not sound is not decided here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from google_crc32c import extend as extend_crc
@@ -16,9 +16,11 @@ from perdure.storages.file.format import (
     NUMBER,
     RECORD_HEADER,
     STATUS_OFFSET,
+    TRAILER_SIZE,
     TRANSACTION_HEADER,
     Trailer,
     TransactionHeader,
+    mended_trailer,
     split_extension,
 )
 from perdure.storages.file.window import Window
@@ -47,13 +49,16 @@ class Unsound:
 class Transaction:
     """A transaction whose structure is sound, with the positions of its records.
 
-    `trailer` is None where there is none that is bound to this place.
+    `trailer` is None where there is none that is bound to this place. Then
+    `broken_trailer` says whether there was one: what is left of it fits to
+    nothing but this transaction.
     """
 
     position: int
     header: TransactionHeader
     records: dict[bytes, int]
     trailer: Trailer | None
+    broken_trailer: bool = False
 
     @property
     def end(self) -> int:
@@ -66,6 +71,15 @@ class Scanner:
 
     def __init__(self, file: DataFile, limit: int) -> None:
         self._window = Window(file, limit)
+        self.limit = limit
+
+    def is_unfinished(self, position: int) -> bool:
+        """Return whether a transaction begins at `position` that its writer has not finished.
+
+        It has the status of one, or even less of it is there.
+        """
+        head = self._window.read(position, TRANSACTION_HEADER.size)
+        return head[STATUS_OFFSET:][:1] in (b"", b"c")
 
     def header(self, position: int) -> TransactionHeader | Unsound:
         """Return the header of the transaction at `position`, or what is wrong with it."""
@@ -88,8 +102,11 @@ class Scanner:
     def examine(self, position: int) -> Transaction | Unsound:
         """Return the transaction at `position`, or what is wrong with it."""
         found = self.structure(position)
-        if isinstance(found, Unsound) or found.trailer is None:
+        if isinstance(found, Unsound):
             return found
+        if found.trailer is None:
+            broken = self._is_broken_trailer(position, found.header)
+            return replace(found, broken_trailer=True) if broken else found
         if self._crc(position, found.header) != found.trailer.crc:
             wrong = "bytes that do not match their checksum"
             return Unsound(position, wrong, f"crc {found.trailer.crc:#010x}", found.end)
@@ -139,9 +156,23 @@ class Scanner:
             return None
         return trailer
 
-    def _crc(self, position: int, header: TransactionHeader) -> int:
-        """Return the checksum that the transaction should have."""
-        head = self._window.read(position, header.size)
+    def _is_broken_trailer(self, position: int, header: TransactionHeader) -> bool:
+        """Return whether something that is no trailer was the one of this transaction.
+
+        One that another program moved is not: its checksum is that of other bytes.
+        """
+        size = header.extension_size
+        field = self._window.read(position + header.size - size, size)
+        mended = mended_trailer(field, position, header.length)
+        if mended is None:
+            return False
+        crc, head_end = mended
+        head = self._window.read(position, header.size - size) + field[:-TRAILER_SIZE] + head_end
+        return self._crc(position, header, head) == crc
+
+    def _crc(self, position: int, header: TransactionHeader, head: bytes = b"") -> int:
+        """Return the checksum that the transaction should have, if `head` is its head."""
+        head = head or self._window.read(position, header.size)
         crc = extend_crc(extend_crc(0, head[:STATUS_OFFSET]), head[STATUS_OFFSET + 1 : -CRC.size])
         at, end = position + header.size, position + header.length + NUMBER.size
         while at < end:
