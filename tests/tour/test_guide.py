@@ -46,6 +46,9 @@ def test_a_tour_finds_what_is_there(tmp_path: Path, source: Path) -> None:
         "is json there? True",
         "modules in the layer: 0",
         "modules in the file:  3",
+        " bytes before, ",
+        "of perdure.tour.model.Module",
+        "it is sound",
     ):
         assert found in text
 

@@ -24,6 +24,7 @@ def test_what_is_shown_is_the_source_that_runs(step: Callable[..., object]) -> N
 def test_a_step_is_few_lines_and_its_title_is_one(step: Callable[..., object]) -> None:
     assert len(shown_code(step).splitlines()) <= 20
     assert "\n" not in title_of(step)
+    assert len(title_of(step)) <= 76
 
 
 def test_a_docstring_of_several_lines_is_not_shown() -> None:

@@ -17,7 +17,7 @@ from perdure.tour.steps.asking import largest_classes, most_imported, where_defi
 from perdure.tour.steps.changing import conflict, earlier, isolation, resolution, undo
 from perdure.tour.steps.layering import stage
 from perdure.tour.steps.reading import fill, open_cold
-from perdure.tour.steps.tending import pack
+from perdure.tour.steps.tending import examine, pack
 from perdure.tour.target import prepare, refuse_strangers
 
 __all__ = ["take_tour"]
@@ -33,6 +33,7 @@ _STEPS = (
     undo,
     stage,
     pack,
+    examine,
 )
 
 
