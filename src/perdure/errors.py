@@ -37,6 +37,7 @@ __all__ = [
     "FileStorageError",
     "FileStorageFormatError",
     "FileStorageQuotaError",
+    "FileStorageSpaceError",
     "InvalidObjectReference",
     "MissingBlobError",
     "MountedStorageError",
@@ -44,6 +45,7 @@ __all__ = [
     "OpenBlobError",
     "POSError",
     "POSKeyError",
+    "PackCancelledError",
     "PathError",
     "ReadConflictError",
     "ReadOnlyError",
@@ -479,6 +481,30 @@ class FileAccessError(FileStorageError, StorageSystemError, OSError):
 
 class FileStorageQuotaError(FileStorageError, StorageSystemError):
     """A commit would make the file larger than its quota; nothing was written."""
+
+
+class FileStorageSpaceError(FileStorageError, StorageSystemError):
+    """There is no room for the copy that a pack makes; the file is as it was.
+
+    `needed_bytes` is about the size of the copy, `free_bytes` what the file system of
+    `path` has.
+    """
+
+    def __init__(self, path: Path, needed_bytes: int, free_bytes: int) -> None:
+        super().__init__(path, needed_bytes, free_bytes)
+        self.path = fspath(path)
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: found {self.free_bytes} free bytes, expected {self.needed_bytes} for "
+            "a packed copy; the file is as it was; make room there, and pack again"
+        )
+
+
+class PackCancelledError(StorageError):
+    """A pack was told to end before it was done; the database is as it was."""
 
 
 class ReadOnlyError(StorageError):

@@ -211,26 +211,26 @@ class Committer:
         self._queue.wait_until_empty()
 
     @contextmanager
-    def exclusive(self) -> Iterator[Callable[[View], None]]:
-        """Keep everybody from committing, when what is under way is visible.
-
-        The body gets a function to call when another file has taken the place of
-        this one, with the view of that.
-        """
+    def exclusive(self) -> Iterator[None]:
+        """Keep everybody from committing, when what is under way is visible."""
         with self._gate.exclusive():
             self._queue.wait_until_empty()
+            yield
 
-            def swap(view: View) -> None:
-                self._use(view)
-                self._commits += 1
-                try:
-                    self._operations.sync_directory(self._directory)
-                except OSError as error:
-                    # After a crash the name may stand for the old file again, without
-                    # whatever would be committed to the new one.
-                    raise self._fail(error) from error
+    def switch(self, view: View) -> None:
+        """Go on with another file, which has taken the place of this one; only in `exclusive`.
 
-            yield swap
+        Raises `FileAccessError`, and refuses everything from then on, if it is not certain
+        that it keeps that place.
+        """
+        self._use(view)
+        self._commits += 1
+        try:
+            self._operations.sync_directory(self._directory)
+        except OSError as error:
+            # After a crash the name may stand for the old file again, without
+            # whatever would be committed to the new one.
+            raise self._fail(error) from error
 
     def _use(self, view: View) -> None:
         self._view = view

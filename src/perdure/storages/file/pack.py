@@ -1,39 +1,73 @@
-"""Packing: a copy of a data file with what is needed to see any moment from `stop` on.
+"""Packing while people work: a smaller file takes the place of the data file.
 
-Of what was committed by then, each object's newest record is copied, unless the
-object was gone or, with garbage collection, could not be reached from the root
-nor from anything written later. Transactions copied in part get the status "p":
-they cannot be undone. Everything committed later is copied whole.
+    survey   what was current at the time to pack to; what of it is needed
+    copy     of that; others commit to the old file meanwhile
+    follow   what was committed meanwhile is copied, in rounds, each shorter
+    swap     commits wait: the last round, a sync, the new file gets the name
+
+Transactions copied in part get the status "p": they cannot be undone. Everything
+committed after the time to pack to is copied whole. Should a transaction that was
+committed meanwhile need something that was garbage, then all begins anew.
+
+Until the swap the data file is only read. What is left of a pack that was
+killed is `NAME.pack`, which is removed at the next opening.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final
 
-from perdure.errors import CorruptDataError, StorageError
-from perdure.ids import ROOT_OID, ZERO
+from perdure.errors import FileStorageSpaceError, PackCancelledError, StorageError
 from perdure.interfaces import References
-from perdure.storages.changes import Planned
 from perdure.storages.file.datafile import DataFile
-from perdure.storages.file.encoding import encode
-from perdure.storages.file.fileops import FileOperations, write_all
-from perdure.storages.file.format import MAGIC
-from perdure.storages.file.index import PositionIndex
-from perdure.storages.file.iterate import read_transaction
+from perdure.storages.file.fileops import FileOperations
+from perdure.storages.file.needed import Moment, Needed, moment_of, transactions
+from perdure.storages.file.packcopy import PackedCopy
 from perdure.storages.file.reader import View
-from perdure.storages.file.scan import Scanner, Transaction, Unsound
+from perdure.storages.file.scan import Transaction
 
-__all__ = ["pack_file", "packed_path", "put_in_place"]
+__all__ = [
+    "Cancel",
+    "Pack",
+    "PackEstimate",
+    "PackProgress",
+    "Swap",
+    "packed_path",
+    "put_in_place",
+    "remove_leftover",
+]
+
+_SHORT_ROUND: Final = 256 << 10
+"""Bytes that are copied while commits wait."""
+
+_MOST_ROUNDS: Final = 20
+_MOST_ATTEMPTS: Final = 3
+
+_TRANSACTION_OVERHEAD: Final = 128
+"""About what a transaction takes beside its records."""
+
+Cancel = threading.Event | Callable[[], bool]
+"""Set, or returning true, when a pack is to end."""
+
+PackProgress = Callable[[int, int], object]
+"""Called with the bytes of the data file that were copied or left out, and with all of them."""
+
+Swap = Callable[[View], None]
+"""Puts the packed file, whose view it is called with, in the place of the old one."""
 
 
-class Kept(NamedTuple):
-    """What a pack keeps: of the transactions before `boundary` the records in `positions`."""
+@dataclass(frozen=True, slots=True)
+class PackEstimate:
+    """What a pack would drop: objects, revisions, and the bytes of these."""
 
-    boundary: int
-    positions: PositionIndex
-    dropped: int
+    objects: int
+    revisions: int
+    size_bytes: int
 
 
 def packed_path(path: Path) -> Path:
@@ -41,28 +75,132 @@ def packed_path(path: Path) -> Path:
     return path.with_name(path.name + ".pack")
 
 
-def pack_file(
-    operations: FileOperations, view: View, stop: bytes, references: References | None
-) -> View | None:
-    """Write a packed copy of the file of `view`, synced; return the view of that.
+def remove_leftover(operations: FileOperations, path: Path) -> None:
+    """Remove what a pack of the file at `path` left when it was killed."""
+    with suppress(FileNotFoundError):
+        operations.unlink(packed_path(path))
 
-    With `references`, garbage goes too. Returns None if there is nothing to
-    drop. Nobody may commit meanwhile. Raises `OSError` and what reading raises;
-    then nothing is left of the copy.
+
+class Pack:
+    """One pack of the file of `view`, to the tid `stop`; with `references` without garbage.
+
+    Raises `OSError`, what reading raises and what `references` and `progress`
+    raise; `PackCancelledError` if `cancel` says so; `FileStorageSpaceError`.
     """
-    kept = _choose(view, stop, references)
-    if not kept.dropped:
-        return None
-    path = packed_path(view.file.path)
-    try:
-        descriptor = operations.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        copy = _copy(operations, view, DataFile(view.file.path, descriptor), kept)
-        operations.sync(descriptor)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            operations.unlink(path)
-        raise
-    return copy
+
+    def __init__(
+        self,
+        operations: FileOperations,
+        view: View,
+        stop: bytes,
+        references: References | None,
+        progress: PackProgress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        self._operations = operations
+        self._view = view
+        self._path = view.file.path
+        self._stop = stop
+        self._references = references
+        self._progress = progress
+        self._cancelled = cancel.is_set if isinstance(cancel, threading.Event) else cancel
+
+    def estimate(self) -> PackEstimate:
+        """Return what would go, and change nothing."""
+        moment = moment_of(self._view, self._view.end, self._stop, self._raise_if_cancelled)
+        objects = len(moment.current)
+        kept = Needed(self._view, moment, self._references, self._raise_if_cancelled).find()
+        size_bytes = max(moment.record_bytes - kept.size_bytes, 0)
+        return PackEstimate(objects - kept.count, moment.records - kept.count, size_bytes)
+
+    def run(self, exclusive: Callable[[], AbstractContextManager[object]], swap: Swap) -> bool:
+        """Pack, and call `swap` in the context `exclusive()`, in which nobody commits.
+
+        Returns whether there was anything to drop. If it raises, and `swap` did not,
+        the file is as it was and nothing is left of the copy.
+        """
+        for _ in range(_MOST_ATTEMPTS):
+            try:
+                return self._attempt(exclusive, swap)
+            except _GarbageLinkedError:
+                remove_leftover(self._operations, self._path)
+            except BaseException:
+                with suppress(OSError):  # the error under way says more
+                    remove_leftover(self._operations, self._path)
+                raise
+        raise StorageError(
+            f"{self._path}: found {_MOST_ATTEMPTS} times that garbage was linked again while it "
+            "was packed; the file is as it was; pack without gc, or to an earlier time"
+        )
+
+    def _attempt(self, exclusive: Callable[[], AbstractContextManager[object]], swap: Swap) -> bool:
+        view = self._view
+        moment = moment_of(view, view.end, self._stop, self._raise_if_cancelled)
+        needed = Needed(view, moment, self._references, self._raise_if_cancelled)
+        kept = needed.find()
+        if moment.records <= kept.count:
+            return False
+        self._check_space(moment, kept.size_bytes)
+        descriptor = self._operations.open(
+            packed_path(self._path), os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        )
+        copy = PackedCopy(self._operations, view, DataFile(self._path, descriptor))
+        for reached in copy.copy_old(kept):
+            self._raise_if_cancelled()
+            self._tell(reached)
+        if moment.boundary == view.end and copy.view.last_tid < view.last_tid:
+            # The newest one stays, even empty: the next tid must be later after reopening, too.
+            copy.copy_empty(moment.last)
+        end = self._follow(copy, needed, moment.boundary, moment.end)
+        copy.sync()  # of nearly all of it, before commits wait
+        end = self._follow(copy, needed, end, moment.end)
+        with exclusive():
+            for transaction in transactions(view, end, view.end):
+                self._copy_later(copy, needed, transaction, moment.end)
+            copy.sync()
+            self._raise_if_cancelled()
+            swap(copy.view)
+        return True
+
+    def _follow(self, copy: PackedCopy, needed: Needed, position: int, marked: int) -> int:
+        """Copy what stands from `position` on, in rounds; return how far that went."""
+        view = self._view
+        for _ in range(_MOST_ROUNDS):
+            end = view.end
+            for transaction in transactions(view, position, end):
+                self._copy_later(copy, needed, transaction, marked)
+                self._raise_if_cancelled()
+                self._tell(transaction.end)
+            position = end
+            if view.end - position < _SHORT_ROUND:
+                break
+        return position
+
+    def _copy_later(
+        self, copy: PackedCopy, needed: Needed, transaction: Transaction, marked: int
+    ) -> None:
+        if transaction.position >= marked and needed.links_garbage(transaction):
+            raise _GarbageLinkedError
+        copy.copy_later(transaction)
+
+    def _check_space(self, moment: Moment, kept_bytes: int) -> None:
+        later_bytes = moment.end - moment.boundary
+        needed = kept_bytes + later_bytes + _TRANSACTION_OVERHEAD * moment.transactions
+        free = shutil.disk_usage(self._path.parent).free
+        if min(needed, moment.end) > free:
+            raise FileStorageSpaceError(self._path, min(needed, moment.end), free)
+
+    def _raise_if_cancelled(self) -> None:
+        if self._cancelled is not None and self._cancelled():
+            raise PackCancelledError(f"{self._path}: its pack was cancelled; it is as it was")
+
+    def _tell(self, position: int) -> None:
+        if self._progress is not None:
+            self._progress(position, self._view.end)
+
+
+class _GarbageLinkedError(Exception):
+    """A transaction that was committed meanwhile needs what was garbage."""
 
 
 def put_in_place(
@@ -85,114 +223,3 @@ def put_in_place(
     except OSError:
         operations.unlink(packed_path(path))
         raise
-
-
-def _transactions(view: View, position: int) -> Iterator[Transaction]:
-    """Yield the transactions from `position` on; `CorruptDataError` where one is not sound."""
-    scanner = Scanner(view.file, view.end)
-    while position < view.end:
-        found = scanner.examine(position)
-        if isinstance(found, Unsound):
-            raise CorruptDataError(view.file.path, found.position, found.found, found.expected)
-        yield found
-        position = found.end
-
-
-def _choose(view: View, stop: bytes, references: References | None) -> Kept:
-    """Return what to keep; with `references`, without the garbage as of tid `stop`.
-
-    Raises `StorageError` if there is no root to collect garbage from.
-    """
-    current = PositionIndex()
-    boundary, seen = len(MAGIC), 0
-    for transaction in _transactions(view, boundary):
-        if transaction.header.tid > stop:
-            break
-        if transaction.header.status != b"u":
-            seen += len(transaction.records)
-            current.update(transaction.records)
-        if not transaction.records and transaction.end < view.end:
-            seen += 1  # all of it goes
-        boundary = transaction.end
-    for oid in [oid for oid, position in current.items() if not view.origin(oid, position)]:
-        current.remove(oid)
-    if references is not None:
-        _drop_garbage(view, boundary, current, references)
-    return Kept(boundary, current, seen - len(current))
-
-
-def _drop_garbage(
-    view: View, boundary: int, current: PositionIndex, references: References
-) -> None:
-    if ROOT_OID not in current and len(current):
-        raise StorageError(
-            f"{view.file.path}: there is no root object, so all would be garbage; pack without gc"
-        )
-    garbage = PositionIndex()
-    garbage.update(dict(current.items()))
-    todo = [ROOT_OID]
-    for transaction in _transactions(view, boundary):
-        for oid, position in transaction.records.items():
-            todo.append(oid)
-            if view.origin(oid, position):
-                todo += references(view.data_at(oid, position))
-    while todo:
-        oid = todo.pop()
-        position = garbage.get(oid)
-        if position:
-            garbage.remove(oid)
-            todo += references(view.data_at(oid, position))
-    for oid in garbage:
-        current.remove(oid)
-
-
-def _copy(operations: FileOperations, view: View, target: DataFile, kept: Kept) -> View:
-    """Write what is kept of `view` to `target`, an empty file; return the view of that."""
-    copy = View(target, PositionIndex(), len(MAGIC), ZERO)
-    write_all(operations, target.descriptor, [MAGIC], 0)
-    for transaction in _transactions(view, len(MAGIC)):
-        old = transaction.position < kept.boundary
-        if transaction.header.status == b"u":
-            continue
-        planned = {}
-        for oid, position in transaction.records.items():
-            if not old:
-                planned[oid] = _moved(view, copy, oid, position)
-            elif kept.positions.get(oid) == position:
-                planned[oid] = view.data_at(oid, position), None, None
-        # The newest one stays, even empty: the next tid must be later after reopening, too.
-        if planned or not old or transaction.end == view.end:
-            status = b"p" if old else transaction.header.status
-            _write(operations, view, copy, transaction, planned, status)
-    return copy
-
-
-def _moved(view: View, copy: View, oid: bytes, position: int) -> Planned[int]:
-    """Return a record as it is to be written to the copy, where other records moved too."""
-    previous = copy.index.get(oid) or None
-    origin = view.origin(oid, position)
-    if not origin:
-        return None, None, previous
-    if origin != position and previous:
-        source = copy.find(oid, previous, view.header(oid, origin).tid)
-        if source:
-            return None, copy.origin(oid, source), previous
-    return view.data_at(oid, position), None, previous
-
-
-def _write(
-    operations: FileOperations,
-    view: View,
-    copy: View,
-    transaction: Transaction,
-    planned: dict[bytes, Planned[int]],
-    status: bytes,
-) -> None:
-    header = transaction.header
-    fields = read_transaction(view.file, transaction.position)[1]
-    # By the time that the copy is used, all of it is durable.
-    encoded = encode(header.tid, fields, planned, copy.end, copy.end, status)
-    at = copy.end
-    for pieces in encoded.pieces:
-        at = write_all(operations, copy.file.descriptor, pieces, at)
-    copy.publish(header.tid, encoded.positions, encoded.end)

@@ -6,7 +6,8 @@ This is the face; what it does is done by its parts.
     reader                    the view: records by oid, read without locks
     committing                two-phase commit, with groups sharing syncs
     iterate, past             transactions in order, the past of an object
-    pack                      a smaller file with what is still needed
+    packing, pack             a smaller file with what is still needed
+    checkpoints               the index, saved now and then
 """
 
 import logging
@@ -15,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,6 @@ from zope.interface import alsoProvides
 from perdure.blobs import BlobDirectory, StagedBlobs, open_blob_directory, pack_blobs
 from perdure.clock import tid_at, time_of
 from perdure.errors import (
-    CorruptDataError,
     FileStorageError,
     POSKeyError,
     ReadOnlyError,
@@ -52,14 +53,19 @@ from perdure.storages import undolog
 from perdure.storages.copying import copy_transactions
 from perdure.storages.file.checkpoints import CHECKPOINT_BYTES, Checkpoints
 from perdure.storages.file.committing import Committer
-from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.fileops import FileOperations
-from perdure.storages.file.index import PositionIndex
 from perdure.storages.file.iterate import backward, forward
 from perdure.storages.file.loading import Loading, Progress, index_path, load_view
 from perdure.storages.file.lock import FileLock
 from perdure.storages.file.openfile import access, open_data_file
-from perdure.storages.file.pack import pack_file, packed_path, put_in_place
+from perdure.storages.file.pack import (
+    Cancel,
+    Pack,
+    PackEstimate,
+    PackProgress,
+    remove_leftover,
+)
+from perdure.storages.file.packing import Packing
 from perdure.storages.file.past import revisions, undoable
 from perdure.storages.file.reader import View
 from perdure.storages.file.tail import set_aside
@@ -161,6 +167,8 @@ class FileStorage:
             with suppress(FileNotFoundError):
                 operations.unlink(index_path(path))
         with access(path, "read it", "it was not opened"):
+            if not read_only:
+                remove_leftover(operations, path)
             loading = load_view(file, stop, progress)
             view, torn = loading.view, loading.torn
             _warn_of_the_future(path, view.last_tid)
@@ -470,71 +478,63 @@ class FileStorage:
 
     # The file as a whole
 
-    def pack(self, t: float, referencesf: References, gc: bool | None = None) -> None:
-        """Drop what nobody needs to see `t` (seconds since 1970) or later.
+    def pack(
+        self,
+        t: float,
+        referencesf: References,
+        gc: bool | None = None,
+        *,
+        progress: PackProgress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        """Drop what nobody needs to see `t` (seconds since 1970) or later, while work goes on.
 
         With `gc`, by default `pack_gc`, also the objects that were garbage then.
+        `progress` is called now and then with bytes done and bytes in all; `cancel`
+        is an event, or a function that is asked, whether to give up.
+
+        Raises `FileStorageSpaceError` where there is no room for the copy, and
+        `PackCancelledError`; then the file is as it was.
         """
-        committer = self._writable()
+        committer, stop = self._writable(), tid_at(t)
         collect = self._pack_gc if gc is None else gc
         if not self._pack_lock.acquire(blocking=False):
             raise FileStorageError(f"{self._path} is being packed already")
         try:
-            with committer.exclusive() as swap:
-                view = self._packed(referencesf, tid_at(t), collect)
-                if view is not None:
-                    self._view = view
-                    swap(view)
-                    snapshot = self._checkpoints.begin(view)
-            if view is not None:
-                self._checkpoints.save(snapshot)
-                # Whatever is committed from now on is later than the last in the copy.
-                self._pack_blobs(min(tid_at(t), view.last_tid))
+            view = self._opened()
+            packing = Packing(
+                self._operations,
+                committer,
+                self._checkpoints,
+                self._blobs,
+                self.pack_keep_old,
+                self._use,
+            )
+            if self._packer is None:
+                packing.pack(view, stop, referencesf if collect else None, progress, cancel)
+            else:
+                packing.pack_with(
+                    view, stop, partial(self._packer, self, referencesf, stop, collect)
+                )
         finally:
             self._pack_lock.release()
 
-    def _pack_blobs(self, stop: bytes) -> None:
-        if self._blobs is None:
-            return
-        consequence = "the file is packed; what was not removed goes with the next pack"
-        with access(self._blobs.path, "pack it", consequence):
-            keep_old = self._operations if self.pack_keep_old else None
-            pack_blobs(self._blobs, stop, self._has_revision, keep_old)
+    def pack_estimate(
+        self,
+        t: float,
+        referencesf: References,
+        gc: bool | None = None,
+        *,
+        cancel: Cancel | None = None,
+    ) -> PackEstimate:
+        """Return what `pack` with the same arguments would drop; changes nothing."""
+        collect = self._pack_gc if gc is None else gc
+        references = referencesf if collect else None
+        pack = Pack(self._operations, self._opened(), tid_at(t), references, cancel=cancel)
+        return pack.estimate()
 
-    def _has_revision(self, oid: bytes, tid: bytes) -> bool:
-        try:
-            self._opened().load_serial(oid, tid)
-        except POSKeyError:
-            return False
-        except CorruptDataError:
-            pass  # nobody knows; so its blob stays
-        return True
-
-    def _packed(self, references: References, stop: bytes, collect: bool) -> View | None:
-        """Put a packed file in the place of this one; return its view, None if it is no smaller."""
-        with access(self._path, "pack it", "the file is as it was"):
-            if self._packer is not None:
-                view = self._packed_by(self._packer, references, stop, collect)
-            else:
-                wanted = references if collect else None
-                view = pack_file(self._operations, self._opened(), stop, wanted)
-            if view is not None:
-                remove_index = self._checkpoints.remove
-                put_in_place(self._operations, self._path, self.pack_keep_old, remove_index)
-        return view
-
-    def _packed_by(
-        self, packer: Packer, references: References, stop: bytes, collect: bool
-    ) -> View | None:
-        """Let another packer write `NAME.pack`; return the view of that."""
-        result = packer(self, references, stop, collect)
-        if result is None:
-            return None
-        end, positions = result
-        file = DataFile(self._path, self._operations.open(packed_path(self._path), os.O_RDWR))
-        index = PositionIndex()
-        index.update(dict(positions.items()))
-        return View(file, index, end, self._opened().last_tid)
+    def _use(self, view: View) -> None:
+        self._view = view
 
     def copyTransactionsFrom(self, other: IterableStorage) -> None:
         """Write the transactions of another storage here, with their tids."""

@@ -1,0 +1,235 @@
+"""Which records a pack keeps of those committed by a moment: marking, in bounded memory.
+
+Of each object the record that was current then is kept, unless the object was
+gone or, with garbage collection, could not be reached from the root nor from
+anything written later. Others commit meanwhile: what is newer than `end` is looked
+through to what it replaced.
+
+Memory, for each object: 8 bytes in a copy of the index, in which an object that was
+reached has the position 0; 8 for the position that is kept; 8 while it waits
+to be read. No Python object is kept for any of them.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from os import pread
+from typing import Final
+
+from BTrees.fsBTree import fsBucket
+
+from perdure.errors import CorruptDataError, StorageError
+from perdure.ids import ROOT_OID
+from perdure.interfaces import References
+from perdure.storages.file.format import MAGIC, RECORD_HEADER
+from perdure.storages.file.index import PositionIndex
+from perdure.storages.file.iterate import backward
+from perdure.storages.file.reader import View
+from perdure.storages.file.scan import Scanner, Transaction, Unsound
+
+__all__ = ["Kept", "Moment", "Needed", "moment_of", "transactions"]
+
+_SEGMENT_BITS: Final = 24
+"""Positions are sorted for so many bits of the file at a time."""
+
+_REACHED: Final = bytes(6)
+_READ_AHEAD: Final = 1024
+_BETWEEN_TICKS: Final = 1 << 12
+_HEADER_SIZE: Final = RECORD_HEADER.size
+
+Tick = Callable[[], object]
+"""Called now and then; what it raises ends the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A file as far as `end`, and what was current when `boundary` was its end.
+
+    `records`, `bytes` and `transactions` count what stands before the boundary; an empty
+    transaction counts as a record. `last` is the position of the last transaction there.
+    """
+
+    boundary: int
+    end: int
+    current: PositionIndex
+    records: int
+    record_bytes: int
+    transactions: int
+    last: int
+
+
+@dataclass(slots=True)
+class Kept:
+    """The positions of the records to keep, and what they have in all."""
+
+    count: int = 0
+    size_bytes: int = 0
+    _segments: dict[int, "array[int]"] = field(default_factory=dict)
+
+    def add(self, position: int, size_bytes: int) -> None:
+        """Keep the record at `position`, which takes so many bytes in the copy."""
+        segment = self._segments.get(position >> _SEGMENT_BITS)
+        if segment is None:
+            segment = self._segments[position >> _SEGMENT_BITS] = array("Q")
+        segment.append(position)
+        self.count += 1
+        self.size_bytes += size_bytes
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the positions in order."""
+        for number in sorted(self._segments):
+            yield from sorted(self._segments[number])
+
+
+def transactions(view: View, position: int, end: int) -> Iterator[Transaction]:
+    """Yield the transactions from `position` to `end`; `CorruptDataError` where one is damaged.
+
+    Their checksums are not looked at.
+    """
+    scanner = Scanner(view.file, end)
+    while position < end:
+        found = scanner.structure(position)
+        if isinstance(found, Unsound):
+            raise CorruptDataError(view.file.path, found.position, found.found, found.expected)
+        yield found
+        position = found.end
+
+
+def moment_of(view: View, end: int, stop: bytes, tick: Tick) -> Moment:
+    """Return what was current when the last transaction not later than tid `stop` was."""
+    newest = next(backward(View(view.file, view.index, end, b"")), None)
+    to_now = newest is None or newest[1].tid <= stop
+    current = _copy(view.index) if to_now else PositionIndex()
+    boundary = last = len(MAGIC)
+    records = record_bytes = count = 0
+    for transaction in transactions(view, boundary, end):
+        header = transaction.header
+        if header.tid > stop:
+            break
+        if header.status != b"u":
+            if not to_now:
+                current.update(transaction.records)
+            records += len(transaction.records)
+            record_bytes += header.length - header.size
+        if not transaction.records and transaction.end < end:
+            records += 1  # all of it goes
+        last, boundary = transaction.position, transaction.end
+        count += 1
+        if not count % _BETWEEN_TICKS:
+            tick()
+    return Moment(boundary, end, current, records, record_bytes, count, last)
+
+
+class Needed:
+    """Finds what is needed of `view`, as of `moment`; with `references` without garbage."""
+
+    def __init__(
+        self, view: View, moment: Moment, references: References | None, tick: Tick
+    ) -> None:
+        self._view = view
+        self._moment = moment
+        self._references = references
+        self._tick = tick
+        self._todo = array("Q")
+        self.kept = Kept()
+
+    def find(self) -> Kept:
+        """Return what to keep; `StorageError` if there is no root to collect garbage from."""
+        current, references = self._moment.current, self._references
+        if references is None:
+            for number, (oid, position) in enumerate(current.items()):
+                self._keep(oid, self._before_end(oid, position))
+                if not number % _BETWEEN_TICKS:
+                    self._tick()
+            return self.kept
+        if ROOT_OID not in current and len(current):
+            raise StorageError(
+                f"{self._view.file.path}: there is no root object, so all would be garbage; "
+                "pack without gc"
+            )
+        self._reach([ROOT_OID])
+        for transaction in transactions(self._view, self._moment.boundary, self._moment.end):
+            self._reach(self._named_by(transaction))
+            self._mark(references)
+        self._mark(references)
+        return self.kept
+
+    def links_garbage(self, transaction: Transaction) -> bool:
+        """Return whether a transaction needs, of what is not kept, anything."""
+        return any(map(self._is_garbage, self._named_by(transaction)))
+
+    def _named_by(self, transaction: Transaction) -> list[bytes]:
+        view, references = self._view, self._references
+        oids = []
+        for oid, position in transaction.records.items():
+            oids.append(oid)
+            if references is not None and view.origin(oid, position):
+                oids += references(view.data_at(oid, position))
+        return oids
+
+    def _is_garbage(self, oid: bytes) -> bool:
+        if self._references is None:
+            return False
+        position = self._moment.current.get(oid)
+        return position != 0 and self._before_end(oid, position) != 0
+
+    def _before_end(self, oid: bytes, position: int) -> int:
+        """Return which record of `oid` was current at the end, 0 if none was."""
+        while position >= self._moment.end:
+            position = self._view.previous(oid, position)
+        return position
+
+    def _reach(self, oids: list[bytes]) -> None:
+        pages, add, end = self._moment.current.pages, self._todo.append, self._moment.end
+        for oid in oids:
+            page = pages.get(oid[:6])
+            if page is None:
+                continue
+            suffix = oid[6:]
+            value = page.get(suffix)
+            if value is None or value == _REACHED:
+                continue
+            page[suffix] = _REACHED
+            position = int.from_bytes(value, "big")
+            if position >= end:
+                position = self._before_end(oid, position)
+            if position:
+                add(position)
+
+    def _mark(self, references: References) -> None:
+        todo, view, add = self._todo, self._view, self.kept.add
+        unpack, descriptor, reach = RECORD_HEADER.unpack_from, view.file.descriptor, self._reach
+        count = 0
+        while todo:
+            position = todo.pop()
+            ahead = pread(descriptor, _READ_AHEAD, position)
+            if len(ahead) < _HEADER_SIZE:
+                view.file.record_header(position)  # which says what is wrong
+            oid, _, _, _, _, size = unpack(ahead)
+            end = _HEADER_SIZE + size
+            if size and end <= len(ahead):
+                data = ahead[_HEADER_SIZE:end]
+            elif view.origin(oid, position):
+                data = view.data_at(oid, position)
+            else:
+                continue  # it was gone
+            add(position, _HEADER_SIZE + len(data))
+            found = references(data)
+            if found:
+                reach(found)
+            count += 1
+            if not count % _BETWEEN_TICKS:
+                self._tick()
+
+    def _keep(self, oid: bytes, position: int) -> None:
+        origin = self._view.origin(oid, position)
+        if origin:
+            size = self._view.header(oid, origin).data_size
+            self.kept.add(position, _HEADER_SIZE + size)
+
+
+def _copy(index: PositionIndex) -> PositionIndex:
+    copy = PositionIndex()
+    for prefix, page in list(index.pages.items()):
+        copy.pages[prefix] = fsBucket().fromString(page.toString())
+    return copy

@@ -1,0 +1,108 @@
+"""What a pack does to a storage: another file, another view, its index, its blobs."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from perdure.blobs import BlobDirectory, pack_blobs
+from perdure.errors import CorruptDataError, POSKeyError
+from perdure.interfaces import References
+from perdure.storages.file.checkpoints import Checkpoints
+from perdure.storages.file.committing import Committer
+from perdure.storages.file.datafile import DataFile
+from perdure.storages.file.fileops import FileOperations
+from perdure.storages.file.index import IndexSnapshot, PositionIndex
+from perdure.storages.file.openfile import access
+from perdure.storages.file.pack import Cancel, Pack, PackProgress, packed_path, put_in_place
+from perdure.storages.file.reader import View
+
+__all__ = ["Packing"]
+
+_AS_IT_WAS = "the file is as it was"
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """One pack of a storage that is made of these parts.
+
+    `use` is called with the view of the packed file when that is in place. With
+    `keep_old`, the data file and the blobs are kept as they were.
+    """
+
+    operations: FileOperations
+    committer: Committer
+    checkpoints: Checkpoints
+    blobs: BlobDirectory | None
+    keep_old: bool
+    use: Callable[[View], object]
+
+    def pack(
+        self,
+        view: View,
+        stop: bytes,
+        references: References | None,
+        progress: PackProgress | None,
+        cancel: Cancel | None,
+    ) -> None:
+        """Pack to the tid `stop`; raises what `Pack` does, `FileAccessError` for `OSError`."""
+        snapshots: list[IndexSnapshot] = []
+        packed: list[View] = []
+        with access(view.file.path, "pack it", _AS_IT_WAS):
+            pack = Pack(self.operations, view, stop, references, progress, cancel)
+
+            def swap(copy: View) -> None:
+                packed.append(copy)
+                snapshots.append(self._swap(copy))
+
+            pack.run(self.committer.exclusive, swap)
+        for copy, snapshot in zip(packed, snapshots, strict=True):
+            self._finish(copy, snapshot, stop)
+
+    def pack_with(
+        self, view: View, stop: bytes, packer: Callable[[], tuple[int, Mapping[bytes, int]] | None]
+    ) -> None:
+        """Let another packer write `NAME.pack` while commits wait; it returns end and index."""
+        path = view.file.path
+        with self.committer.exclusive():
+            with access(path, "pack it", _AS_IT_WAS):
+                result = packer()
+                if result is None:
+                    return
+                end, positions = result
+                file = DataFile(path, self.operations.open(packed_path(path), os.O_RDWR))
+            index = PositionIndex()
+            index.update(dict(positions.items()))
+            copy = View(file, index, end, view.last_tid)
+            snapshot = self._swap(copy)
+        self._finish(copy, snapshot, stop)
+
+    def _swap(self, copy: View) -> IndexSnapshot:
+        path = copy.file.path
+        with access(path, "pack it", _AS_IT_WAS):
+            put_in_place(self.operations, path, self.keep_old, self.checkpoints.remove)
+        self.use(copy)
+        self.committer.switch(copy)
+        return self.checkpoints.begin(copy)
+
+    def _finish(self, copy: View, snapshot: IndexSnapshot, stop: bytes) -> None:
+        self.checkpoints.save(snapshot)
+        if self.blobs is None:
+            return
+        consequence = "the file is packed; what was not removed goes with the next pack"
+        with access(self.blobs.path, "pack it", consequence):
+            keep_old = self.operations if self.keep_old else None
+            # Whatever is committed from now on is later than the last in the copy.
+            pack_blobs(self.blobs, min(stop, copy.last_tid), _having_revision(copy), keep_old)
+
+
+def _having_revision(view: View) -> Callable[[bytes, bytes], bool]:
+    def has_revision(oid: bytes, tid: bytes) -> bool:
+        try:
+            view.load_serial(oid, tid)
+        except POSKeyError:
+            return False
+        except CorruptDataError:
+            pass  # nobody knows; so its blob stays
+        return True
+
+    return has_revision
