@@ -199,9 +199,9 @@ class Needed:
     def _mark(self, references: References) -> None:
         todo, view, add = self._todo, self._view, self.kept.add
         unpack, descriptor, reach = RECORD_HEADER.unpack_from, view.file.descriptor, self._reach
-        count = 0
+        next_one, tick, left = todo.pop, self._tick, _BETWEEN_TICKS
         while todo:
-            position = todo.pop()
+            position = next_one()
             ahead = pread(descriptor, _READ_AHEAD, position)
             if len(ahead) < _HEADER_SIZE:
                 view.file.record_header(position)  # which says what is wrong
@@ -211,15 +211,17 @@ class Needed:
                 data = ahead[_HEADER_SIZE:end]
             elif view.origin(oid, position):
                 data = view.data_at(oid, position)
+                end = _HEADER_SIZE + len(data)
             else:
                 continue  # it was gone
-            add(position, _HEADER_SIZE + len(data))
+            add(position, end)
             found = references(data)
             if found:
                 reach(found)
-            count += 1
-            if not count % _BETWEEN_TICKS:
-                self._tick()
+            left -= 1
+            if not left:
+                left = _BETWEEN_TICKS
+                tick()
 
     def _keep(self, oid: bytes, position: int) -> None:
         origin = self._view.origin(oid, position)
