@@ -64,7 +64,8 @@ class Engine:
 
     `lasts` says that it can be closed and opened again, `packs` that packing it
     is defined (a layer over a base that holds the root cannot collect garbage),
-    `resolves` that its storage asks objects to resolve conflicts.
+    `resolves` that its storage asks objects to resolve conflicts, `layered` that the
+    first objects lie in a base below the storage.
     `disowns` says that new objects are free again after a failed commit too;
     ZODB keeps those that it had numbered and not yet written. `heir` is the name
     of the engine that opens the database the next time.
@@ -76,6 +77,7 @@ class Engine:
     reopen: Callable[[Product, Path], Any] | None = None
     packs: bool = True
     resolves: bool = True
+    layered: bool = False
     heir: str = ""
 
     @property
@@ -131,7 +133,7 @@ def _engines(product: Product) -> list[Engine]:
     return [
         Engine(f"{product.name}-mapping", product, _make_mapping, resolves=product is not ZODB),
         Engine(f"{product.name}-file", product, _make_file, _reopen_file),
-        Engine(f"{product.name}-demo", product, _make_demo, packs=False),
+        Engine(f"{product.name}-demo", product, _make_demo, packs=False, layered=True),
         Engine(f"{product.name}-empty-demo", product, _make_empty_demo),
     ]
 

@@ -48,10 +48,12 @@ def references(state: State | None) -> set[int]:
 class History:
     """All committed states, and the rules by which a transaction gets among them.
 
-    `resolves` says whether the storage asks the objects to merge conflicting changes.
+    `resolves` says whether the storage asks the objects to merge conflicting changes;
+    transactions up to number `base` lie in another storage, below a layer.
     """
 
-    def __init__(self, *, resolves: bool) -> None:
+    def __init__(self, *, resolves: bool, base: int = -1) -> None:
+        self._base = base
         self._merges = MERGES if resolves else {}
         self.kinds: dict[int, str] = {}
         self.transactions: list[dict[int, State | None]] = []
@@ -148,6 +150,9 @@ class History:
                     raise Unspecified
                 elif current == undone:
                     writes[node] = prior
+                elif (self.version(node, number - 1) or 0) <= self._base:
+                    # A layer may refuse to merge with what lies below it.
+                    raise Unspecified
                 else:
                     try:
                         writes[node] = self._merge(node, number, current, prior)

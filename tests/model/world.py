@@ -28,7 +28,7 @@ class World:
     def __init__(self, first: Engine, directory: Path) -> None:
         self.engine = first
         self.directory = directory
-        self.history = History(resolves=first.resolves)
+        self.history = History(resolves=first.resolves, base=1 if first.layered else -1)
         self.fresh = itertools.count(1)  # every value is written once: equal means same
         self.numbers = itertools.count(5)  # of objects; the root and four others come first
         directory.mkdir()
