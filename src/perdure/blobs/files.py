@@ -6,7 +6,6 @@ However large a file is, it is never read as a whole. Errors are `OSError`.
 import errno
 import os
 import secrets
-import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -76,7 +75,9 @@ def copy_into(operations: FileOperations, source: Path, target: Path) -> None:
         os.close(incoming)
 
 
-def remove_tree(path: Path) -> None:
+def remove_tree(operations: FileOperations, path: Path) -> None:
     """Remove a directory and all that is in it, if it is there."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(path)
+    for where, _, names in os.walk(path, topdown=False):
+        for name in names:
+            operations.unlink(Path(where, name))
+        operations.remove_directory(Path(where))

@@ -38,7 +38,7 @@ def pack_blobs(
     """
     old: BlobDirectory | None = None
     if keep_old is not None:
-        remove_tree(old_path(directory))
+        remove_tree(keep_old, old_path(directory))
         old = open_blob_directory(old_path(directory), keep_old, new_layout=directory.layout)
     links = old
     removed = 0

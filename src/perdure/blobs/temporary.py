@@ -1,13 +1,13 @@
 """Blobs of a storage that keeps nothing: a directory made at need, gone when it is closed."""
 
 import os
+import shutil
 import tempfile
 import threading
 import weakref
 from pathlib import Path
 
 from perdure.blobs.directory import BlobDirectory
-from perdure.blobs.files import remove_tree
 from perdure.blobs.opening import open_blob_directory
 from perdure.fileops import FileOperations
 
@@ -56,4 +56,4 @@ class TemporaryBlobs:
 
 def _remove(path: Path, owner: int) -> None:
     if os.getpid() == owner:  # and not a process that was forked off
-        remove_tree(path)
+        shutil.rmtree(path, ignore_errors=True)  # somebody may have removed it
