@@ -21,6 +21,7 @@ from perdure.tools.info import Info, describe
 from perdure.tools.moment import Moment
 from perdure.tools.packing import Packed, PackEstimate, estimate_pack, pack
 from perdure.tools.progress import Progress
+from perdure.tools.recover import Doubt, Recovered, recover
 from perdure.tools.referrers import Referrer, referrers
 from perdure.tools.revisions import (
     PastRevision,
@@ -43,6 +44,7 @@ __all__ = [
     "Child",
     "ClassRoom",
     "DamagedTransaction",
+    "Doubt",
     "FileState",
     "Finding",
     "Info",
@@ -56,6 +58,7 @@ __all__ = [
     "PastRevision",
     "Place",
     "Progress",
+    "Recovered",
     "Referrer",
     "Restored",
     "ShownRevision",
@@ -80,6 +83,7 @@ __all__ = [
     "find",
     "pack",
     "past_revisions",
+    "recover",
     "referrers",
     "restore",
     "show",
