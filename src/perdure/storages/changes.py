@@ -69,6 +69,9 @@ class Revisions(Protocol[Place]):
     def newest(self, oid: bytes) -> tuple[Place | None, bytes]:
         """Return place and tid of the newest record of `oid`, (None, `ZERO`) if there is none."""
 
+    def place(self, oid: bytes) -> Place | None:
+        """Return the place of the newest record of `oid`, None if there is none."""
+
     def origin(self, oid: bytes, place: Place) -> Place | None:
         """Return where the bytes are that the record at `place` stands for; None if gone."""
 
@@ -235,7 +238,7 @@ class Changes(Generic[Place]):
     def _undo_record(self, undone: Undone[Place], tid: bytes) -> Planned[Place]:
         oid, previous = undone.oid, undone.previous
         revisions = self._revisions
-        current, committed = revisions.newest(oid)
+        current = revisions.place(oid)
         origin = None if previous is None else revisions.origin(oid, previous)
         if (oid not in self.planned and current == undone.place) or self._says_the_same(undone):
             return (None, origin, current)
@@ -249,7 +252,7 @@ class Changes(Generic[Place]):
         try:
             merged = self._resolve(
                 oid,
-                committed,
+                revisions.newest(oid)[1],
                 tid,
                 revisions.data_at(oid, origin),
                 committed_data,

@@ -102,6 +102,10 @@ class MemoryRevisions:
             return None, ZERO
         return records[-1], records[-1].tid
 
+    def place(self, oid: bytes) -> MemoryRecord | None:
+        records: list[MemoryRecord] | None = self.by_oid.get(oid)
+        return records[-1] if records else None
+
     def origin(self, oid: bytes, place: MemoryRecord) -> MemoryRecord | None:
         return place.origin
 

@@ -6,16 +6,23 @@ whoever commits next comes after them. A place is a position in the file.
 
 from collections.abc import Iterator
 from os import pread
+from struct import Struct
+from typing import Final
 
 from perdure.errors import CorruptDataError, POSKeyError, UndoError
 from perdure.ids import ZERO, tid_repr
 from perdure.storages.changes import Undone
+from perdure.storages.file.format import RECORD_HEADER
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.iterate import backward
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Unsound
+from perdure.storages.file.window import Window
 
 __all__ = ["CommittedRecords"]
+
+_POINTING_BACK: Final = Struct(">8s8sQQHQQ")
+"""A record that has a pointer in place of data."""
 
 
 class CommittedRecords:
@@ -37,8 +44,24 @@ class CommittedRecords:
             self._view.header(oid, position)  # which says what is wrong
         return position, head[8:]
 
+    def place(self, oid: bytes) -> int | None:
+        return self._queue.position(oid) or self._index.get(oid) or None
+
     def origin(self, oid: bytes, place: int) -> int | None:
-        return self._view.origin(oid, place) or None
+        descriptor = self._file.descriptor
+        at = place
+        while at:
+            # Header and back pointer in one read; behind a record, there are always 8 bytes.
+            head = pread(descriptor, _POINTING_BACK.size, at)
+            if len(head) < _POINTING_BACK.size:
+                return self._view.origin(oid, place) or None
+            found_oid, _, previous, _, version_size, size, back = _POINTING_BACK.unpack(head)
+            if found_oid != oid or version_size or previous >= at or (not size and back >= at):
+                return self._view.origin(oid, place) or None  # which says what is wrong
+            if size:
+                return at
+            at = back
+        return None
 
     def data_at(self, oid: bytes, place: int) -> bytes:
         return self._view.data_at(oid, place)
@@ -62,8 +85,13 @@ class CommittedRecords:
         if isinstance(found, Unsound):
             path = self._view.file.path
             raise CorruptDataError(path, found.position, found.found, found.expected)
+        window = Window(self._file, found.end)
+        unpack, size = RECORD_HEADER.unpack, RECORD_HEADER.size
         for oid, position in found.records.items():
-            yield Undone(oid, position, self._view.previous(oid, position) or None)
+            previous = unpack(window.read(position, size))[2]
+            if previous >= position:
+                self._view.previous(oid, position)  # which says what is wrong
+            yield Undone(oid, position, previous or None)
 
     def _undoable(self, tid: bytes) -> int:
         for position, header in backward(self._view):
