@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from persistent.mapping import PersistentMapping
     from persistent.timestamp import TimeStamp
 
+    from perdure.objects.blob import Blob
     from perdure.opening import DB, connection, open
     from perdure.storages.demo import DemoStorage
     from perdure.storages.file import FileStorage
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DB",
+    "Blob",
     "DemoStorage",
     "FileStorage",
     "MappingStorage",
@@ -47,6 +49,7 @@ __version__ = "0.1.0.dev0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _WHERE = {
+    "Blob": "perdure.objects.blob",
     "DB": "perdure.opening",
     "DemoStorage": "perdure.storages.demo",
     "FileStorage": "perdure.storages.file",

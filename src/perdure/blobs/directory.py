@@ -46,7 +46,6 @@ class BlobDirectory:
         self._operations = operations
         self._lock = threading.Lock()  # between making directories and removing empty ones
         self._durable: set[Path] = set()  # directories whose names were synced by us
-        self._mode = stat.S_IMODE(path.stat().st_mode)
 
     # Looking
 
@@ -104,7 +103,7 @@ class BlobDirectory:
             mode = stat.S_IMODE(staged.stat().st_mode)
             descriptor = operations.open(staged, os.O_RDONLY)
             try:
-                operations.set_mode(staged, mode & ~_WRITE_BITS | self._mode & _READ_BITS)
+                operations.set_mode(staged, mode & ~_WRITE_BITS | self._mode() & _READ_BITS)
                 operations.sync(descriptor)
             finally:
                 operations.close(descriptor)
@@ -186,7 +185,11 @@ class BlobDirectory:
 
     def _make_directory(self, path: Path) -> None:
         with suppress(FileExistsError):
-            self._operations.make_directory(path, self._mode)
+            self._operations.make_directory(path, self._mode())
+
+    def _mode(self) -> int:
+        """Return the permissions of the directory, which those of all below follow."""
+        return stat.S_IMODE(self.path.stat().st_mode)
 
     # Going out
 
