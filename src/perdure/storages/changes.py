@@ -22,7 +22,17 @@ from perdure.errors import (
     UndoError,
 )
 
-__all__ = ["Changes", "Keep", "Kept", "Planned", "Resolve", "Revisions", "Undone", "record_of"]
+__all__ = [
+    "Changes",
+    "Keep",
+    "Kept",
+    "Planned",
+    "Resolve",
+    "Revisions",
+    "Undone",
+    "no_blobs",
+    "record_of",
+]
 
 Place = TypeVar("Place")
 
@@ -82,7 +92,10 @@ class Revisions(Protocol[Place]):
         """Return the place of the record that `tid` wrote for `oid`, None if there is none."""
 
     def records_of(self, tid: bytes) -> Iterable[Undone[Place]]:
-        """Return the records of a transaction; `UndoError` if it cannot be undone."""
+        """Return the records of a transaction, of each object one, that which counts.
+
+        Raises `UndoError` if it cannot be undone.
+        """
 
 
 def record_of(data: bytes | Kept) -> bytes:
@@ -163,7 +176,10 @@ class Changes(Generic[Place]):
         return oids
 
     def reverted(self) -> dict[bytes, Place]:
-        """Return, by oid, the record that an undo made current again, if nothing followed it."""
+        """Return, by oid, the record that an undo made current again, if nothing followed it.
+
+        Only where there are blobs.
+        """
         return {
             oid: place
             for oid, (planned, place) in self._reverted.items()
@@ -219,13 +235,13 @@ class Changes(Generic[Place]):
             raise ReadConflictError(oid=oid, serials=(committed, serial))
 
     def _plan_undo(self, tid: bytes) -> list[bytes]:
-        # The last record counts where a transaction wrote an object twice.
-        records = {record.oid: record for record in self._revisions.records_of(tid)}
+        oids = []
         failures: list[UndoError] = []
-        for record in records.values():
+        for record in self._revisions.records_of(tid):
+            oids.append(record.oid)
             try:
                 self.planned[record.oid] = planned = self._undo_record(record, tid)
-                if record.previous is not None:
+                if record.previous is not None and self._has_blob is not no_blobs:
                     self._reverted[record.oid] = planned, record.previous
             except UndoError as error:
                 failures.append(error)
@@ -233,7 +249,7 @@ class Changes(Generic[Place]):
             raise failures[0]
         if failures:
             raise MultipleUndoErrors([(error.oid or b"", error.reason) for error in failures])
-        return list(records)
+        return oids
 
     def _undo_record(self, undone: Undone[Place], tid: bytes) -> Planned[Place]:
         oid, previous = undone.oid, undone.previous

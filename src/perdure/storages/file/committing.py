@@ -21,17 +21,20 @@ from typing import Any, Final
 from perdure.blobs import BlobDirectory, StagedBlobs
 from perdure.errors import (
     FileAccessError,
+    FileReplacedError,
     FileStorageError,
     FileStorageQuotaError,
     StorageClosedError,
 )
 from perdure.interfaces import HasMetaData
-from perdure.storages.changes import Changes, Resolve
+from perdure.storages.changes import Changes, Resolve, no_blobs
 from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.encoding import NOTHING_ENCODED, Encoded, Metadata, encode
 from perdure.storages.file.fileops import FileOperations, write_all
+from perdure.storages.file.following import is_at_its_path
 from perdure.storages.file.format import STATUS_OFFSET, check_metadata
 from perdure.storages.file.groups import EVERYTHING, CommitQueue, Written
+from perdure.storages.file.openfile import access
 from perdure.storages.file.reader import View
 from perdure.storages.file.spool import Spool
 from perdure.storages.gate import Gate, Phase
@@ -119,9 +122,8 @@ class Committer:
         metadata = Metadata(user, description, extension)
         basis = self._commits  # before the records: a plan may be taken for older, not for newer
         spool = Spool(self._directory)
-        changes = Changes(
-            self._records, self._resolve, basis, _MEMORY_LIMIT, spool.keep, self._has_blob
-        )
+        has_blob = no_blobs if self._blobs is None else self._has_blob
+        changes = Changes(self._records, self._resolve, basis, _MEMORY_LIMIT, spool.keep, has_blob)
         blobs = None if self._blobs is None else StagedBlobs(self._blobs)
         draft = _Draft(metadata, status.encode(), tid or b"", changes, spool, blobs)
         self._gate.begin(transaction, draft)
@@ -162,6 +164,7 @@ class Committer:
             self._place_blobs(draft)
             with self._file_lock:
                 self._refuse_if_closed()
+                self._refuse_if_replaced()
                 self._append(encoded)
             if not encoded.sealed:
                 # Torn, it could pass for complete: all of it goes before the status.
@@ -255,6 +258,13 @@ class Committer:
                 f"{self._view.file.path}: found a transaction that ends at byte {end}, "
                 f"expected at most {self._quota}, the quota; nothing was written"
             )
+
+    def _refuse_if_replaced(self) -> None:
+        """Raise if whoever opens the path next would not see what is committed here."""
+        file = self._view.file
+        with access(file.path, "see whether it is still there", "nothing was written"):
+            if not is_at_its_path(file):
+                raise FileReplacedError(file.path)
 
     def _refuse_if_closed(self) -> None:
         if self._why_closed:
