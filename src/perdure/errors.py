@@ -34,6 +34,7 @@ __all__ = [
     "FileAccessError",
     "FileLockedError",
     "FileMissingError",
+    "FileReplacedError",
     "FileStorageError",
     "FileStorageFormatError",
     "FileStorageQuotaError",
@@ -477,6 +478,20 @@ class FileAccessError(FileStorageError, StorageSystemError, OSError):
     def __str__(self) -> str:
         why = self.cause.strerror or str(self.cause)
         return f"{self.path}: cannot {self.action}: {why}; {self.consequence}"
+
+
+class FileReplacedError(FileStorageError, StorageSystemError):
+    """The open file was deleted, or another one has taken its name; nothing was written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = fspath(path)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: found another file or none at this path, expected the one that is "
+            "open; nothing was written; put the file back, or close the storage and open it again"
+        )
 
 
 class FileStorageQuotaError(FileStorageError, StorageSystemError):

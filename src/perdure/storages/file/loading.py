@@ -98,6 +98,9 @@ def _scan(view: View, size: int, stop: bytes | None, reports: _Reports) -> Unsou
     while view.end < size:
         found = scanner.examine(view.end)
         if isinstance(found, Unsound):
+            # Its writer may have gone on meanwhile; what is read again is newer.
+            found = Scanner(view.file, view.file.size()).examine(view.end)
+        if isinstance(found, Unsound):
             if is_torn(view.file, size, found, view.end):
                 return found
             found = _damaged(view, scanner, found)

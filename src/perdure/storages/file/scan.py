@@ -36,13 +36,14 @@ class Unsound:
     """What is wrong at `position` with a transaction.
 
     `end` is where the next one begins; None where the lengths are wrong, and
-    nobody knows.
+    nobody knows. `unfinished` says that its writer is at it, or was killed.
     """
 
     position: int
     found: str
     expected: str
     end: int | None = None
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ class Scanner:
         end = position + header.length + NUMBER.size
         if header.status not in _COMPLETE:
             found = "an unfinished one" if header.status == b"c" else f"status {header.status!r}"
-            return Unsound(position, found, "a complete transaction")
+            unfinished = header.status == b"c"
+            return Unsound(position, found, "a complete transaction", unfinished=unfinished)
         if header.length < header.size:
             found = f"a transaction of {header.length} bytes"
             return Unsound(position, found, f"at least {header.size}, which its header takes")

@@ -26,6 +26,7 @@ from zope.interface import alsoProvides
 from perdure.blobs import BlobDirectory, StagedBlobs, open_blob_directory, pack_blobs
 from perdure.clock import tid_at, time_of
 from perdure.errors import (
+    FileReplacedError,
     FileStorageError,
     POSKeyError,
     ReadOnlyError,
@@ -54,6 +55,7 @@ from perdure.storages.copying import copy_transactions
 from perdure.storages.file.checkpoints import CHECKPOINT_BYTES, Checkpoints
 from perdure.storages.file.committing import Committer
 from perdure.storages.file.fileops import FileOperations
+from perdure.storages.file.following import is_at_its_path, later_transactions
 from perdure.storages.file.iterate import backward, forward
 from perdure.storages.file.loading import Loading, Progress, index_path, load_view
 from perdure.storages.file.lock import FileLock
@@ -136,6 +138,7 @@ class FileStorage:
         self._resolver = Resolver(self._load_committed)
         self._committer: Committer | None = None
         self._why_closed = f"{self._path} is closed"
+        self._stop = stop
         self._lock = None if read_only else self._acquire_lock()
         try:
             self._blobs = self._open_blobs(read_only)
@@ -172,7 +175,7 @@ class FileStorage:
             loading = load_view(file, stop, progress)
             view, torn = loading.view, loading.torn
             _warn_of_the_future(path, view.last_tid)
-            if torn is not None:
+            if torn is not None and not (read_only and torn.unfinished):
                 text = "%s, byte %d: found %s, expected %s; the file ends before this transaction"
                 log.warning(text, path, torn.position, torn.found, torn.expected)
             if not read_only:
@@ -250,6 +253,43 @@ class FileStorage:
 
     def registerDB(self, wrapper: StorageWrapper) -> None:
         self._resolver.wrapper = wrapper
+
+    def refresh(self) -> bool:
+        """Take in what the writing process has committed since; return whether there was anything.
+
+        The database is told, and its connections see it from their next transaction
+        on. For a storage that is opened read-only, and without `stop`; any other has
+        nothing to take in. If the file was packed or replaced, the new one is opened.
+
+        Raises `FileReplacedError` if there is an older file now, or none, and what opening raises.
+        """
+        if self._lock is not None or self._stop is not None:
+            return False
+        with self._pack_lock, access(self._path, "read it", "what was read before stays"):
+            view = self._opened()
+            if not is_at_its_path(view.file) or view.file.size() < view.end:
+                return self._follow(view)
+            found = False
+            for later in later_transactions(view):
+                records = {} if later.header.status == b"u" else later.records
+                if self._resolver.wrapper is not None:
+                    # Before anybody can see it, as in a commit of our own.
+                    self._resolver.wrapper.invalidate(later.header.tid, list(records))
+                view.publish(later.header.tid, records, later.end)
+                found = True
+            return found
+
+    def _follow(self, old: View) -> bool:
+        """Use the file that has taken the place of the one of `old`."""
+        if not self._path.exists():
+            raise FileReplacedError(self._path)
+        view = self._open(True, False, None, None).view
+        if view.last_tid < old.last_tid:
+            raise FileReplacedError(self._path)
+        self._view = view
+        if self._resolver.wrapper is not None:
+            self._resolver.wrapper.invalidateCache()
+        return True
 
     def _opened(self) -> View:
         if self._view is None:

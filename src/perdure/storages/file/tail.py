@@ -56,7 +56,8 @@ def _last_transaction(
     """Return the transaction that ends where the file ends, if it begins after `position`."""
     if size - position < TRANSACTION_HEADER.size + NUMBER.size:
         return None
-    (length,) = NUMBER.unpack(file.read_exactly(size - NUMBER.size, NUMBER.size))
+    # Fewer bytes if its writer has cut the file off meanwhile: then that is no transaction.
+    length = int.from_bytes(file.read(size - NUMBER.size, NUMBER.size), "big")
     start = size - NUMBER.size - length
     if start <= position:
         return None
