@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perdure.blobs import BlobDirectory, BlobFile, open_blob_directory
-from perdure.errors import MissingBlobError
+from perdure.errors import FileAccessError, MissingBlobError
 from perdure.fileops import FileOperations
 from perdure.ids import p64
 
@@ -41,7 +41,7 @@ def test_a_file_that_comes_in_is_moved(directory: BlobDirectory, source: Path) -
     assert path.stat().st_ino == inode
     assert path.stat().st_nlink == 1
     assert not source.exists()
-    assert directory.find(OID, TID) == path
+    assert directory.find(OID, TID) == str(path)
 
 
 def test_a_staged_file_cannot_be_written_any_more(directory: BlobDirectory, source: Path) -> None:
@@ -297,5 +297,21 @@ def test_cleaning_keeps_a_blob_whose_transaction_counts(
 
     assert directory.clean(TID) == 0
 
-    assert directory.find(OID, TID).read_bytes() == b"content"
+    assert directory.path_of(OID, TID).read_bytes() == b"content"
     assert os.listdir(directory.temporary) == []
+
+
+def test_a_blob_that_the_system_does_not_show_is_not_called_missing(
+    directory: BlobDirectory, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bring_in(directory, source)
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(FileAccessError) as caught:
+        directory.find(OID, TID)
+    assert str(caught.value) == (
+        f"{path}: cannot read this blob: Permission denied; nothing was changed"
+    )

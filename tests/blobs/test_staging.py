@@ -37,12 +37,12 @@ def test_blobs_are_there_when_placed_and_only_they_when_kept(directory: BlobDire
     assert not directory.has(A, FIRST)
 
     staged.place(FIRST, {A, B}, {})
-    assert directory.find(A, FIRST).read_bytes() == b"a"
+    assert directory.path_of(A, FIRST).read_bytes() == b"a"
     assert len(os.listdir(directory.temporary)) == 2
     staged.keep()
 
     assert os.listdir(directory.temporary) == []
-    assert directory.find(B, FIRST).read_bytes() == b"b"
+    assert directory.path_of(B, FIRST).read_bytes() == b"b"
 
 
 @pytest.mark.parametrize("placed", [False, True])
@@ -79,8 +79,8 @@ def test_a_reverted_object_gets_the_blob_of_the_earlier_revision(directory: Blob
     staged.place(THIRD, {A, B}, {A: FIRST, p64(3): FIRST})
     staged.keep()
 
-    assert directory.find(A, THIRD).read_bytes() == b"one"
-    assert directory.find(A, THIRD).samefile(directory.find(A, FIRST))
+    assert directory.path_of(A, THIRD).read_bytes() == b"one"
+    assert os.path.samefile(directory.find(A, THIRD), directory.find(A, FIRST))
     assert not directory.has(B, THIRD)
     assert os.listdir(directory.temporary) == []
 
@@ -130,7 +130,7 @@ def test_whatever_call_fails_the_error_is_typed_and_nothing_is_left(tmp_path: Pa
     assert None not in failed
     assert {"rename", "open", "sync", "link", "sync_directory"} <= set(failed)
     staged.keep()
-    assert directory.find(A, SECOND).read_bytes() == b"two"
+    assert directory.path_of(A, SECOND).read_bytes() == b"two"
 
 
 def test_what_cannot_be_removed_is_only_a_warning(
@@ -148,4 +148,4 @@ def test_what_cannot_be_removed_is_only_a_warning(
     assert operations.failed == "unlink"
     assert "could not be removed" in caplog.text
     assert directory.clean(FIRST) == 0
-    assert directory.find(A, FIRST).read_bytes() == b"a"
+    assert directory.path_of(A, FIRST).read_bytes() == b"a"

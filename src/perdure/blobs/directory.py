@@ -21,7 +21,7 @@ from typing import BinaryIO, Final
 from perdure.blobs.blobfile import BlobFile, OpenedBlob
 from perdure.blobs.files import NO_LINKS, link_or_copy, move, unused_path
 from perdure.blobs.layout import LAWN, TEMPORARY, Layout, blob_name, tid_in
-from perdure.errors import MissingBlobError
+from perdure.errors import FileAccessError, MissingBlobError
 from perdure.fileops import FileOperations
 
 __all__ = ["BlobDirectory"]
@@ -36,12 +36,14 @@ class BlobDirectory:
     """The blobs below `path`, an existing directory; paths are found by `layout`.
 
     What changes the disk goes through `operations`. Methods raise `OSError`
-    unless they say otherwise, and may be called from several threads.
+    unless they say otherwise, and may be called from several threads; those that
+    read a blob raise `FileAccessError` where the system refuses.
     """
 
     def __init__(self, path: Path, layout: Layout, operations: FileOperations) -> None:
         self.path = path
         self.layout = layout
+        self._prefix = f"{path}/"
         self.temporary = path / TEMPORARY
         self._operations = operations
         self._lock = threading.Lock()  # between making directories and removing empty ones
@@ -57,17 +59,22 @@ class BlobDirectory:
         """Return whether there is a blob of this revision."""
         return self.path_of(oid, tid).exists()
 
-    def find(self, oid: bytes, tid: bytes) -> Path:
+    def find(self, oid: bytes, tid: bytes) -> str:
         """Return the path of a blob; `MissingBlobError` if it is not there."""
-        path = self.path_of(oid, tid)
-        if not path.exists():
-            raise MissingBlobError(oid, tid, path)
+        path = self._name_of(oid, tid)
+        try:
+            os.stat(path)
+        except OSError as error:
+            raise self._unreadable(oid, tid, path, error) from None
         return path
 
     def open(self, oid: bytes, tid: bytes, blob: OpenedBlob | None = None) -> BinaryIO:
         """Open a blob for reading, as a file of `blob` if given; `MissingBlobError` as above."""
-        path = self.find(oid, tid)
-        return path.open("rb") if blob is None else BlobFile(str(path), "r", blob)
+        path = self._name_of(oid, tid)
+        try:
+            return open(path, "rb") if blob is None else BlobFile(path, "r", blob)
+        except OSError as error:
+            raise self._unreadable(oid, tid, path, error) from None
 
     def revisions(self, oid: bytes) -> list[bytes]:
         """Return the tids of the revisions of an object that have a blob, oldest first."""
@@ -88,6 +95,16 @@ class BlobDirectory:
             if oid is not None:
                 directories.clear()
                 yield oid
+
+    def _name_of(self, oid: bytes, tid: bytes) -> str:
+        # What `path_of` returns, as text: reading a blob asks for it twice.
+        return f"{self._prefix}{self.layout.directory(oid)}/{blob_name(tid)}"
+
+    @staticmethod
+    def _unreadable(oid: bytes, tid: bytes, path: str, error: OSError) -> Exception:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return MissingBlobError(oid, tid, path)
+        return FileAccessError(path, "read this blob", error, "nothing was changed")
 
     def _directory_of(self, oid: bytes) -> Path:
         return self.path / self.layout.directory(oid)

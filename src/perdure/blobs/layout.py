@@ -63,7 +63,7 @@ def _packed(name: str) -> bytes | None:
 
 
 def _bushy_directory(oid: bytes) -> str:
-    return "/".join(f"0x{byte:02x}" for byte in oid)
+    return "0x" + oid.hex("/").replace("/", "/0x")
 
 
 def _bushy_oid(path: str) -> bytes | None:
