@@ -49,3 +49,14 @@ def test_a_file_that_is_in_use_is_left_alone(path: Path) -> None:
         result = invoke("pack", path)
     assert result.exit_code == 1
     assert "is open for writing by" in result.stderr
+
+
+def test_a_dry_run_changes_nothing_and_needs_no_lock(path: Path) -> None:
+    before = path.read_bytes()
+    with perdure.DB(path):
+        result = invoke("pack", path, "--dry-run")
+    assert result.exit_code == 0
+    assert dict(line.split() for line in result.stdout.splitlines())["revisions"] == "5"
+    assert json.loads(invoke("pack", path, "--dry-run", "--json").stdout)["objects"] == 0
+    assert path.read_bytes() == before
+    assert invoke("pack", "memory:", "--dry-run").exit_code == 2

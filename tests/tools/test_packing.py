@@ -1,7 +1,10 @@
 from pathlib import Path
 
+import pytest
+
 import perdure
-from perdure.tools import pack, past_revisions
+from perdure.errors import Unsupported
+from perdure.tools import estimate_pack, pack, past_revisions
 from samples.objects import Node
 
 
@@ -34,3 +37,33 @@ def test_days_go_back_from_there(tmp_path: Path) -> None:
                 connection.root.number = number
         pack(db, days=1)
         assert len(past_revisions(db.storage, b"\0" * 8)) == 4
+
+
+def test_what_a_pack_would_drop_is_told(tmp_path: Path) -> None:
+    with perdure.DB(tmp_path / "app.fs") as db:
+        for number in range(5):
+            with db.transaction() as connection:
+                connection.root.node = Node(number=number)
+        size = db.getSize()
+        estimate = estimate_pack(db)
+        assert (estimate.objects, db.getSize()) == (4, size)
+        assert estimate_pack(db, days=1).objects == 0
+        assert pack(db).objects_after == 2
+        assert estimate_pack(db).objects == 0
+
+
+def test_only_a_data_file_can_tell_what_a_pack_would_drop(db: perdure.DB) -> None:
+    with pytest.raises(Unsupported, match="cannot tell"):
+        estimate_pack(db)
+    assert pack(db).objects_after == 1
+
+
+def test_progress_of_a_data_file_is_told(tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    with perdure.DB(tmp_path / "app.fs") as db:
+        for number in range(5):
+            with db.transaction() as connection:
+                connection.root.number = number
+        pack(db, progress=lambda done, total: told.append((done, total)))
+    assert told
+    assert all(total is not None and 0 <= done <= total for done, total in told)

@@ -1,13 +1,15 @@
 """`perdure pack`: drop what is not needed any more."""
 
+from dataclasses import asdict
+
 import click
 
 import perdure
 from perdure.cli.addresses import refuse_missing_file
 from perdure.cli.arguments import moment
 from perdure.cli.output import echo_json
-from perdure.cli.progress import waiting
-from perdure.tools import Packed, pack
+from perdure.cli.progress import progress_bar, waiting
+from perdure.tools import PackEstimate, estimate_pack, pack
 
 __all__ = ["command"]
 
@@ -16,32 +18,33 @@ __all__ = ["command"]
 @click.argument("address")
 @click.option("--at", metavar="MOMENT", type=moment, help="Keep what is needed since then.")
 @click.option("--days", type=click.FloatRange(min=0), default=0, help="Keep so many days before.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def command(address: str, at: bytes | None, days: float, as_json: bool) -> None:
+def command(address: str, at: bytes | None, days: float, dry_run: bool, as_json: bool) -> None:
     """Drop the revisions and the garbage of the database at ADDRESS that nobody needs.
 
     What is needed to see the database as it is now, or with --at or --days as it was then or
-    at any later time, stays.
+    at any later time, stays. With --dry-run the database is opened for reading only.
     """
     refuse_missing_file(address)
-    with perdure.open(address) as database, waiting("packing"):
-        packed = pack(database, at, days=days)
+    if dry_run:
+        with perdure.open(address, read_only=True) as database, waiting("counting"):
+            _show_estimate(estimate_pack(database, at, days=days), as_json)
+        return
+    packing = progress_bar("packing", in_bytes=True)
+    with perdure.open(address) as database, packing as progress:
+        packed = pack(database, at, days=days, progress=progress)
     if as_json:
-        echo_json(
-            {
-                "size_before": packed.size_before,
-                "size_after": packed.size_after,
-                "objects_before": packed.objects_before,
-                "objects_after": packed.objects_after,
-            }
-        )
+        echo_json(asdict(packed))
     else:
-        _print(packed)
+        click.echo(f"bytes    {packed.size_before:,} -> {packed.size_after:,}")
+        click.echo(f"objects  {packed.objects_before:,} -> {packed.objects_after:,}")
 
 
-def _print(packed: Packed) -> None:
-    for name, before, after in (
-        ("bytes", packed.size_before, packed.size_after),
-        ("objects", packed.objects_before, packed.objects_after),
-    ):
-        click.echo(f"{name:<8} {before:,} -> {after:,}")
+def _show_estimate(estimate: PackEstimate, as_json: bool) -> None:
+    if as_json:
+        echo_json(asdict(estimate))
+    else:
+        click.echo(f"bytes      {estimate.size_bytes:,}")
+        click.echo(f"revisions  {estimate.revisions:,}")
+        click.echo(f"objects    {estimate.objects:,}")

@@ -1,13 +1,17 @@
-"""Packing, and what it brought."""
+"""Packing: what it would drop, and what it brought."""
 
 import time
 from dataclasses import dataclass
 from typing import Final
 
 from perdure.clock import time_of
+from perdure.errors import Unsupported
 from perdure.objects.database import Database
+from perdure.storages import FileStorage
+from perdure.storages.file.pack import PackEstimate
+from perdure.tools.progress import Progress
 
-__all__ = ["Packed", "pack"]
+__all__ = ["PackEstimate", "Packed", "estimate_pack", "pack"]
 
 _ROUNDING_S: Final = 1e-6
 """How far seconds since 1970, as a float, can be from the tid that they stand for."""
@@ -23,15 +27,42 @@ class Packed:
     objects_after: int
 
 
-def pack(database: Database, at: bytes | None = None, *, days: float = 0) -> Packed:
+def pack(
+    database: Database,
+    at: bytes | None = None,
+    *,
+    days: float = 0,
+    progress: Progress | None = None,
+) -> Packed:
     """Drop what is not needed to see the moment of the tid `at`, by default now, or any later.
 
     `days` goes further back from there. Storages pack to a time, which is coarser
     than a tid: what was current a microsecond before `at` stays as well. What the
-    storage does about garbage, it was told when it was opened. Raises what its
-    `pack` raises.
+    storage does about garbage, it was told when it was opened. `progress` counts
+    bytes, for a data file; other storages do not tell. Raises what `pack` of the
+    storage raises.
     """
-    seconds = time.time() if at is None else time_of(at) - _ROUNDING_S
+    seconds = _seconds(at, days)
     size, objects = database.getSize(), database.objectCount()
-    database.pack(seconds, days)
+    storage = database.storage
+    if isinstance(storage, FileStorage):
+        storage.pack(seconds, database.references, progress=progress)
+    else:
+        database.pack(seconds)
     return Packed(size, database.getSize(), objects, database.objectCount())
+
+
+def estimate_pack(database: Database, at: bytes | None = None, *, days: float = 0) -> PackEstimate:
+    """Return what `pack` with the same arguments would drop; changes nothing.
+
+    Raises `Unsupported` if the database is not in a data file: only that can tell.
+    """
+    storage = database.storage
+    if not isinstance(storage, FileStorage):
+        raise Unsupported(f"{database.getName()} cannot tell what a pack would drop")
+    return storage.pack_estimate(_seconds(at, days), database.references)
+
+
+def _seconds(at: bytes | None, days: float) -> float:
+    moment = time.time() if at is None else time_of(at) - _ROUNDING_S
+    return moment - days * 86400
