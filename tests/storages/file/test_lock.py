@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -60,6 +61,21 @@ def test_zodb_and_perdure_keep_each_other_out(tmp_path: Path) -> None:
     with pytest.raises(FileLockedError, match=f"pid {os.getpid()};"):
         FileStorage(path)
     theirs.close()
+
+
+def test_a_lock_whose_holder_cannot_be_written_down_holds_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(self: Path, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    path = tmp_path / "data.fs"
+    lock = FileLock(path)
+    assert "cannot say who holds it" in caplog.text
+    with pytest.raises(FileLockedError):
+        FileLock(path)
+    lock.release()
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "\xff"])

@@ -1,6 +1,10 @@
 import errno
 import os
 import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,25 @@ from perdure.ids import ZERO
 from perdure.storages.file import FileStorage
 from perdure.testing.contract.records import cell
 from perdure.testing.contract.transactions import write
+
+NOBODY = 65534
+
+# Everything is imported before: an interpreter may be out of reach for nobody.
+UNPRIVILEGED = """
+import os
+import sys
+from perdure.errors import FileAccessError
+from perdure.storages.file import FileStorage
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    FileStorage(sys.argv[1], read_only=sys.argv[2] == "read").close()
+    print("opened")
+except FileAccessError as error:
+    print(f"FileAccessError: {error}")
+"""
 
 
 @pytest.fixture
@@ -101,25 +124,48 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     assert caught.value.errno == errno.ENOENT
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_that_must_not_be_read_is_named(path: Path) -> None:
-    FileStorage(path).close()
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """A directory that the unprivileged own; that of `tmp_path` is not theirs to pass."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        if os.geteuid() == 0:
+            os.chown(name, NOBODY, NOBODY)
+        yield Path(name)
+
+
+def unprivileged(action: str, path: Path) -> str:
+    """Return what opening prints in a child process without root's rights."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", UNPRIVILEGED, path, action],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_a_file_that_must_not_be_read_is_named(place: Path) -> None:
+    path = place / "data.fs"
+    assert unprivileged("write", path) == "opened\n"
     path.chmod(0)
-    with pytest.raises(FileAccessError, match="Permission denied"):
-        FileStorage(path)
+    for action in ("write", "read"):
+        text = unprivileged(action, path)
+        assert text == (
+            f"FileAccessError: {path}: cannot open it: Permission denied; nothing was changed\n"
+        )
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_must_not_be_written_can_be_read_from(path: Path) -> None:
-    FileStorage(path).close()
+def test_a_directory_that_must_not_be_written_can_be_read_from(place: Path) -> None:
+    path = place / "data.fs"
+    assert unprivileged("write", path) == "opened\n"
     path.with_name("data.fs.lock").unlink()
-    path.parent.chmod(0o500)
-    try:
-        FileStorage(path, read_only=True).close()
-        with pytest.raises(FileAccessError, match="lock it"):
-            FileStorage(path)
-    finally:
-        path.parent.chmod(0o700)
+    place.chmod(0o500)
+    assert unprivileged("read", path) == "opened\n"
+    text = unprivileged("write", path)
+    assert text.startswith(f"FileAccessError: {path}: cannot lock it: Permission denied")
+    place.chmod(0o700)
 
 
 def test_creating_takes_the_place_of_what_was_there(path: Path) -> None:

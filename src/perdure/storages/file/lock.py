@@ -6,15 +6,18 @@ Perdure and ZODB keep each other out. It says who locked it last:
     " " pid " since " time "\\n"
 """
 
+import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from zc.lockfile import LockError, LockFile
+from zc.lockfile import LockError, SimpleLockFile
 
 from perdure.errors import FileLockedError
 
 __all__ = ["FileLock"]
+
+log = logging.getLogger("perdure.storages.file")
 
 
 class FileLock:
@@ -28,9 +31,14 @@ class FileLock:
         self.path = path.with_name(path.name + ".lock")
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         try:
-            self._lock = LockFile(str(self.path), content_template=f"{{pid}} since {since}")
+            self._lock = SimpleLockFile(str(self.path))
         except LockError:
             raise FileLockedError(path, _holder(self.path)) from None
+        try:
+            self.path.write_text(f" {os.getpid()} since {since}\n")
+        except OSError as error:
+            # The lock holds all the same, and a full disk must not keep anybody out.
+            log.warning("%s: cannot say who holds it: %s", self.path, error)
 
     def release(self) -> None:
         self._lock.close()
