@@ -21,6 +21,12 @@ __all__ = ["NOTHING_ENCODED", "UNFINISHED", "Encoded", "Metadata", "encode"]
 UNFINISHED: Final = b"c"
 """The status of a transaction until it is finished."""
 
+_SECTOR_SIZE: Final = 512
+"""Bytes that a disk writes as a whole or not at all; where it is a multiple, so much the better."""
+
+_SECOND_SIGN: Final = 31
+"""The last byte, in a record, of the field that says where its transaction is."""
+
 _CHUNK_SIZE: Final = 4 << 20
 """Records are joined to pieces of at least this many bytes before they are written."""
 
@@ -38,7 +44,8 @@ class Encoded(NamedTuple):
 
     `positions` tells where each of its records will be. `pieces` are its bytes
     in order, in portions for one write each; they can be
-    taken once. `sealed` says whether it has a trailer.
+    taken once. `sealed` says whether it has a trailer that a crash cannot tear off
+    without leaving a sign.
     """
 
     position: int
@@ -86,7 +93,18 @@ def encode(
     else:
         head += extension
     pieces = [(head, *small)] if small else chain([(head,)], zip(_joined(parts)))
-    return Encoded(position, end, positions, pieces, sealed)
+    return Encoded(position, end, positions, pieces, sealed and _holds(position, first))
+
+
+def _holds(position: int, first: int) -> bool:
+    """Return whether a transaction that lost its trailer in a crash has lost something else, too.
+
+    `first` is where its records begin. A sector that is lost takes along the
+    header, or what the first record says about its transaction, and either is
+    missed, unless there is a third sector in between.
+    """
+    header_end = position + TRANSACTION_HEADER.size - 1
+    return (first + _SECOND_SIGN) // _SECTOR_SIZE - header_end // _SECTOR_SIZE < 2
 
 
 def _records(

@@ -11,10 +11,15 @@ Each thread calls its own `func`: one that ran another's could meet a lock which
 that other holds while it waits here.
 """
 
+import sys
 import threading
 from collections.abc import Callable
+from typing import Final
 
-__all__ = ["CommitQueue", "Written"]
+__all__ = ["EVERYTHING", "CommitQueue", "Written"]
+
+EVERYTHING: Final = sys.maxsize
+"""A position behind all that was written, by transactions that are not in the queue as well."""
 
 
 class Written:

@@ -48,7 +48,7 @@ def open_data_file(
         magic = file.read(0, len(MAGIC))
         if magic == MAGIC:
             return file
-        if not MAGIC.startswith(magic):
+        if not MAGIC.startswith(magic.rstrip(b"\0")) or file.size() > len(MAGIC):
             raise _not_ours(path, magic)
         # Empty, or its creation was cut short: a database without transactions.
         if not read_only:
