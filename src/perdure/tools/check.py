@@ -28,7 +28,7 @@ from perdure.storages.file.format import (
 from perdure.storages.file.index import PositionIndex
 from perdure.storages.file.openfile import open_data_file
 from perdure.storages.file.resync import next_sound
-from perdure.storages.file.scan import Scanner, Transaction, Unsound
+from perdure.storages.file.scan import Scanner, Transaction, Unsound, examine_again
 from perdure.storages.file.tail import is_torn
 from perdure.storages.file.window import Window
 from perdure.tools.census import DAMAGED, ClassRoom
@@ -233,7 +233,7 @@ class _FileCheck:
             found = scanner.examine(self._end)
             if isinstance(found, Unsound):
                 # Its writer may have gone on meanwhile; what is read again is newer.
-                found = Scanner(self._file, self._file.size()).examine(self._end)
+                found = examine_again(self._file, self._end)
                 if isinstance(found, Transaction) and found.end > self._size:
                     break  # finished since the check began
             if isinstance(found, Unsound):
@@ -257,7 +257,7 @@ class _FileCheck:
         """Report a transaction that is not sound; return the next one to look at, if any."""
         position, found, expected = unsound.position, unsound.found, unsound.expected
         scanner = Scanner(self._file, self._size)
-        if scanner.is_unfinished(self._end):
+        if unsound.unfinished:
             self._findings.append(UnfinishedEnd(self._end, found, expected))
             return None
         if is_torn(self._file, self._size, unsound, self._end):

@@ -17,7 +17,7 @@ from perdure.storages.file.index import PositionIndex
 from perdure.storages.file.indexfile import SavedIndex, unpack_index
 from perdure.storages.file.iterate import backward
 from perdure.storages.file.reader import View
-from perdure.storages.file.scan import Scanner, Transaction, Unsound
+from perdure.storages.file.scan import Scanner, Transaction, Unsound, examine_again
 from perdure.storages.file.tail import is_torn
 
 __all__ = ["Loading", "Progress", "index_path", "load_view"]
@@ -99,7 +99,7 @@ def _scan(view: View, size: int, stop: bytes | None, reports: _Reports) -> Unsou
         found = scanner.examine(view.end)
         if isinstance(found, Unsound):
             # Its writer may have gone on meanwhile; what is read again is newer.
-            found = Scanner(view.file, view.file.size()).examine(view.end)
+            found = examine_again(view.file, view.end)
         if isinstance(found, Unsound):
             if is_torn(view.file, size, found, view.end):
                 return found

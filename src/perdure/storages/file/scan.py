@@ -25,7 +25,7 @@ from perdure.storages.file.format import (
 )
 from perdure.storages.file.window import Window
 
-__all__ = ["Scanner", "Transaction", "Unsound"]
+__all__ = ["Scanner", "Transaction", "Unsound", "examine_again"]
 
 _COMPLETE: Final = (b" ", b"p", b"u")
 _PIECE_SIZE: Final = 1 << 20
@@ -67,6 +67,16 @@ class Transaction:
         return self.position + self.header.length + NUMBER.size
 
 
+def examine_again(file: DataFile, position: int) -> Transaction | Unsound:
+    """Return what is at `position` by now: the writer of the file may have gone on meanwhile."""
+    while True:
+        size = file.size()
+        found = Scanner(file, size).examine(position)
+        # While it grows, what was read last can be newer than the size.
+        if isinstance(found, Transaction) or found.unfinished or file.size() == size:
+            return found
+
+
 class Scanner:
     """Examines transactions of the first `limit` bytes of `file`."""
 
@@ -74,19 +84,13 @@ class Scanner:
         self._window = Window(file, limit)
         self.limit = limit
 
-    def is_unfinished(self, position: int) -> bool:
-        """Return whether a transaction begins at `position` that its writer has not finished.
-
-        It has the status of one, or even less of it is there.
-        """
-        head = self._window.read(position, TRANSACTION_HEADER.size)
-        return head[STATUS_OFFSET:][:1] in (b"", b"c")
-
     def header(self, position: int) -> TransactionHeader | Unsound:
         """Return the header of the transaction at `position`, or what is wrong with it."""
         head = self._window.read(position, TRANSACTION_HEADER.size)
         if len(head) < TRANSACTION_HEADER.size:
-            return Unsound(position, f"{len(head)} bytes", "a transaction header")
+            unfinished = head[STATUS_OFFSET:][:1] in (b"", b"c")
+            found = f"{len(head)} bytes"
+            return Unsound(position, found, "a transaction header", unfinished=unfinished)
         header = TransactionHeader._make(TRANSACTION_HEADER.unpack(head))
         end = position + header.length + NUMBER.size
         if header.status not in _COMPLETE:
