@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -275,3 +276,69 @@ def _assert_all_sealed(storage: FileStorage) -> None:
         assert isinstance(found, Transaction)
         assert found.trailer is not None
         position = found.end
+
+
+def test_garbage_that_is_always_in_use_is_kept(storage: FileStorage) -> None:
+    def change(data: bytes) -> list[bytes]:
+        if data == cell(2):  # of A, which is read while it is found out what is needed
+            write(storage, {B: cell(len(storage.history(B, 100)))})
+        return references(data)
+
+    storage.pack(FAR, change)
+    assert len(storage.history(B, 100)) > 1
+
+
+def test_writers_go_on_through_several_packs_and_lose_nothing(path: Path) -> None:
+    storage = FileStorage(path, pack_keep_old=False)
+    oids = [p64(n) for n in range(1, 5)]
+    write(storage, {ZERO: holder(*oids), **{oid: cell(0) for oid in oids}})
+    counts = dict.fromkeys(oids, 0)
+    enough = threading.Event()
+    goal = 0
+
+    def work(oid: bytes, garbage: int) -> None:
+        while not enough.is_set():
+            number = counts[oid] + 1
+            write(storage, {oid: cell(number), p64(garbage + number): cell("garbage")})
+            counts[oid] = number
+
+    def reached() -> bool:
+        return sum(counts.values()) >= goal
+
+    threads = [
+        threading.Thread(target=work, args=(oid, 100_000 * (number + 1)))
+        for number, oid in enumerate(oids[:2])
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            goal = sum(counts.values()) + 20
+            storage.pack(FAR, slowly(reached))
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join(30)
+    assert {oid: storage.load(oid).data for oid in oids} == {
+        oid: cell(count) for oid, count in counts.items()
+    }
+    assert min(counts[oid] for oid in oids[:2]) > 0
+    before = dict(storage._opened().index.items())
+    _assert_all_sealed(storage)
+    storage.close()
+    path.with_name("data.fs.index").unlink()
+    again = FileStorage(path)
+    assert dict(again._opened().index.items()) == before
+    again.close()
+
+
+def slowly(until: Callable[[], bool]) -> Callable[[bytes], list[bytes]]:
+    """Return a `references` that goes on only when others have done something."""
+
+    def waiting(data: bytes) -> list[bytes]:
+        deadline = time.monotonic() + 30
+        while not until() and time.monotonic() < deadline:
+            threading.Event().wait(0.001)
+        return references(data)
+
+    return waiting

@@ -133,8 +133,11 @@ class Needed:
         self._todo = array("Q")
         self.kept = Kept()
 
-    def find(self) -> Kept:
-        """Return what to keep; `StorageError` if there is no root to collect garbage from."""
+    def find(self, also: list[bytes]) -> Kept:
+        """Return what to keep: of the objects `also`, too, whoever refers to them.
+
+        Raises `StorageError` if there is no root to collect garbage from.
+        """
         current, references = self._moment.current, self._references
         if references is None:
             for number, (oid, position) in enumerate(current.items()):
@@ -147,16 +150,16 @@ class Needed:
                 f"{self._view.file.path}: there is no root object, so all would be garbage; "
                 "pack without gc"
             )
-        self._reach([ROOT_OID])
+        self._reach([ROOT_OID, *also])
         for transaction in transactions(self._view, self._moment.boundary, self._moment.end):
             self._reach(self._named_by(transaction))
             self._mark(references)
         self._mark(references)
         return self.kept
 
-    def links_garbage(self, transaction: Transaction) -> bool:
-        """Return whether a transaction needs, of what is not kept, anything."""
-        return any(map(self._is_garbage, self._named_by(transaction)))
+    def garbage_named_by(self, transaction: Transaction) -> list[bytes]:
+        """Return the objects that are not kept, and that a later transaction needs."""
+        return list(filter(self._is_garbage, self._named_by(transaction)))
 
     def _named_by(self, transaction: Transaction) -> list[bytes]:
         view, references = self._view, self._references

@@ -7,7 +7,7 @@
 
 Transactions copied in part get the status "p": they cannot be undone. Everything
 committed after the time to pack to is copied whole. Should a transaction that was
-committed meanwhile need something that was garbage, then all begins anew.
+committed meanwhile need something that was garbage, then all begins anew, and keeps that.
 
 Until the swap the data file is only read. What is left of a pack that was
 killed is `NAME.pack`, which is removed at the next opening.
@@ -103,13 +103,14 @@ class Pack:
         self._stop = stop
         self._references = references
         self._progress = progress
+        self._linked: list[bytes] = []  # garbage that was in use while it was packed
         self._cancelled = cancel.is_set if isinstance(cancel, threading.Event) else cancel
 
     def estimate(self) -> PackEstimate:
         """Return what would go, and change nothing."""
         moment = moment_of(self._view, self._view.end, self._stop, self._raise_if_cancelled)
         objects = len(moment.current)
-        kept = Needed(self._view, moment, self._references, self._raise_if_cancelled).find()
+        kept = Needed(self._view, moment, self._references, self._raise_if_cancelled).find([])
         size_bytes = max(moment.record_bytes - kept.size_bytes, 0)
         return PackEstimate(objects - kept.count, moment.records - kept.count, size_bytes)
 
@@ -122,7 +123,8 @@ class Pack:
         for _ in range(_MOST_ATTEMPTS):
             try:
                 return self._attempt(exclusive, swap)
-            except _GarbageLinkedError:
+            except _GarbageLinkedError as error:
+                self._linked += error.oids
                 remove_leftover(self._operations, self._path)
             except BaseException:
                 with suppress(OSError):  # the error under way says more
@@ -137,7 +139,7 @@ class Pack:
         view = self._view
         moment = moment_of(view, view.end, self._stop, self._raise_if_cancelled)
         needed = Needed(view, moment, self._references, self._raise_if_cancelled)
-        kept = needed.find()
+        kept = needed.find(self._linked)
         if moment.records <= kept.count:
             return False
         self._check_space(moment, kept.size_bytes)
@@ -179,8 +181,10 @@ class Pack:
     def _copy_later(
         self, copy: PackedCopy, needed: Needed, transaction: Transaction, marked: int
     ) -> None:
-        if transaction.position >= marked and needed.links_garbage(transaction):
-            raise _GarbageLinkedError
+        if transaction.position >= marked:
+            linked = needed.garbage_named_by(transaction)
+            if linked:
+                raise _GarbageLinkedError(linked)
         copy.copy_later(transaction)
 
     def _check_space(self, moment: Moment, kept_bytes: int) -> None:
@@ -200,7 +204,11 @@ class Pack:
 
 
 class _GarbageLinkedError(Exception):
-    """A transaction that was committed meanwhile needs what was garbage."""
+    """A transaction that was committed meanwhile needs what was garbage: `oids`."""
+
+    def __init__(self, oids: list[bytes]) -> None:
+        super().__init__(oids)
+        self.oids = oids
 
 
 def put_in_place(
