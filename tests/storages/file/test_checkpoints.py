@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ZODB.FileStorage
 
 from perdure.ids import ZERO, p64, u64
+from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
 from perdure.storages.file.checkpoints import Checkpoints
 from perdure.storages.file.datafile import DataFile
@@ -20,7 +22,7 @@ from perdure.storages.file.fileops import FileOperations
 from perdure.storages.file.indexfile import unpack_index
 from perdure.storages.file.loading import Loading, load_view
 from perdure.testing.contract.records import cell, holder, references
-from perdure.testing.contract.transactions import write
+from perdure.testing.contract.transactions import undo, undo_id, write
 
 INTERVAL = 20_000
 A, B = p64(1), p64(2)
@@ -202,7 +204,7 @@ import os, sys
 from perdure.ids import p64
 from perdure.storages.file import FileStorage
 from perdure.testing.contract.records import cell
-from perdure.testing.contract.transactions import write
+from perdure.testing.contract.transactions import undo, undo_id, write
 storage = FileStorage(sys.argv[1], checkpoint_bytes=20_000)
 for number in range(60):
     write(storage, {p64(number): cell(100 * "x")})
@@ -228,3 +230,15 @@ def test_a_long_scan_tells_how_far_it_is(path: Path, caplog: pytest.LogCaptureFi
     total = path.stat().st_size - 4
     assert [all_ for _, all_ in told] == [total, total]
     assert 8 << 20 <= told[0][0] < told[1][0] <= total
+
+
+def test_a_file_without_records_gets_no_index_for_zodb_could_not_open_it(path: Path) -> None:
+    storage = FileStorage(path)
+    write(storage, {ZERO: cell(0)}, metadata=TransactionMetaData("user " * 9, "description " * 9))
+    undo(storage, undo_id(storage))
+    storage.pack(4e9, references, gc=False)
+    storage.close()
+    assert not index_of(path).exists()
+    theirs = ZODB.FileStorage.FileStorage(str(path))
+    assert len(theirs) == 0
+    theirs.close()

@@ -100,7 +100,11 @@ class Checkpoints:
         temporary = self._path.with_name(self._path.name + ".tmp")
         try:
             with self._saving:
-                self._write(snapshot, temporary)
+                if next(snapshot.pages(), None) is None:
+                    # ZODB fails to open a file that has an index, and no record.
+                    self.remove()
+                else:
+                    self._write(snapshot, temporary)
         except OSError as error:
             log.warning("%s could not be saved: %s", self._path, error)
             with suppress(OSError):
