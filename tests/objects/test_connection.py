@@ -720,3 +720,26 @@ def test_an_explicit_manager_without_a_transaction_is_named(db: Database) -> Non
     assert dict(connection.root()) == {}
     manager.abort()
     connection.close()
+
+
+def test_relying_on_an_object_is_nothing_to_commit(one: Connection, two: Connection) -> None:
+    one.root.rule = Node(limit=1)
+    commit(one)
+    two.sync()
+    two.readCurrent(two.root.rule)
+    one.root.rule.limit = 2
+    commit(one)
+    last = one.db().lastTransaction()
+    commit(two)  # nothing changed here, so nothing depends on what was read
+    assert one.db().lastTransaction() == last
+
+
+def test_an_object_that_is_added_and_changed_is_stored_once(one: Connection) -> None:
+    one.getTransferCounts(True)
+    node = Node(value=1)
+    one.add(node)
+    node.value = 2
+    commit(one)
+    assert one.getTransferCounts()[1] == 1
+    one.cacheMinimize()
+    assert node.value == 2

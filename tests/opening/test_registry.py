@@ -1,3 +1,4 @@
+import importlib.metadata
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from types import ModuleType
@@ -41,7 +42,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     entry_points = EntryPoints(
         [EntryPoint("cloud", "cloudstorage:SCHEME", registry.ENTRY_POINT_GROUP)]
     )
-    monkeypatch.setattr(registry, "entry_points", entry_points.select)
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points.select)
     return module
 
 

@@ -30,12 +30,15 @@ class Changes:
         self.joined = False
 
     def clear(self) -> None:
-        """Forget all of it: the transaction is over."""
+        """Forget what was changed; what was read is forgotten when a transaction begins.
+
+        Going back to a savepoint that was made before the connection joined aborts
+        the connection, but not the transaction.
+        """
         self.registered.clear()
         self.added.clear()
         self.created.clear()
         self.stored.clear()
         self.stored_oids.clear()
         self.stored_blobs.clear()
-        self.read_current.clear()
         self.joined = False

@@ -175,10 +175,8 @@ class Commit:
         if self.savepoints is None:
             raise ConnectionStateError("this savepoint's transaction is over")
         self._forget_changes()
-        read_current = dict(self._changes.read_current)
         self._changes.clear()
         self._changes.joined = True
-        self._changes.read_current.update(read_current)
         stored, uncreated = self.savepoints.reset(mark)
         self._forget_created(uncreated)
         self.cache.invalidate(stored)

@@ -332,17 +332,20 @@ class Connection:
                     obj,
                     self,
                 )
+            changes = self._changes
+            if changes.added and obj._p_oid in changes.added:
+                return  # it is registered since it was added
             self._join()
-            self._changes.registered.append(obj)
+            changes.registered.append(obj)
 
     def readCurrent(self, ob: Any) -> None:
-        """Have the commit fail unless `ob`, as it was read here, is still current then."""
+        """Have the commit of changes fail unless `ob`, as it was read here, is current then."""
         with _Using(self, "rely on an object of"):
             if ob._p_jar is not self or ob._p_oid is None:
                 return
             ob._p_activate()
             if ob._p_serial != ZERO:
-                self._join()
+                # Without joining: a transaction that changes nothing depends on nothing.
                 self._changes.read_current[ob._p_oid] = ob._p_serial
 
     def oldstate(self, obj: Any, tid: bytes) -> Any:

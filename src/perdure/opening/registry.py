@@ -5,9 +5,9 @@ name is the scheme's, and it leads to a `Scheme`. It is loaded when an address
 asks for it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from typing import Any
 
 from perdure.interfaces import Storage
 from perdure.opening.address import Address, Form
@@ -43,7 +43,9 @@ def register(scheme: Scheme) -> None:
 def scheme_named(name: str) -> Scheme:
     """Return the scheme `name`; `KeyError` if there is none."""
     if name not in _schemes:
-        for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        for entry_point in _entry_points():
+            if entry_point.name != name:
+                continue
             scheme = entry_point.load()
             if not isinstance(scheme, Scheme) or scheme.form.scheme != name:
                 raise TypeError(
@@ -54,6 +56,12 @@ def scheme_named(name: str) -> Scheme:
     return _schemes[name]
 
 
+def _entry_points() -> Iterable[Any]:
+    from importlib.metadata import entry_points  # 40 ms that few programs need
+
+    return entry_points(group=ENTRY_POINT_GROUP)
+
+
 class _Forms(Mapping[str, Form]):
     """The form of each scheme, those of other packages loaded on demand."""
 
@@ -61,7 +69,7 @@ class _Forms(Mapping[str, Form]):
         return scheme_named(name).form
 
     def __iter__(self) -> Iterator[str]:
-        installed = {entry_point.name for entry_point in entry_points(group=ENTRY_POINT_GROUP)}
+        installed = {entry_point.name for entry_point in _entry_points()}
         return iter(sorted(installed | _schemes.keys()))
 
     def __len__(self) -> int:

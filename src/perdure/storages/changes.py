@@ -11,7 +11,7 @@ memory storage's the records themselves. This module knows places only through
 """
 
 from collections.abc import Callable, Iterable
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from perdure.errors import (
     ConflictError,
@@ -136,7 +136,9 @@ class Changes(Generic[Place]):
         self._keep = keep
         self._has_blob = has_blob
         self._reverted: dict[bytes, tuple[Planned[Place], Place]] = {}
-        self._requests: list[tuple[Callable[..., object], tuple[object, ...]]] = []
+        # Names of methods, for bound ones would make a cycle, which keeps every record
+        # of a transaction until the garbage collector comes by.
+        self._requests: list[tuple[Any, ...]] = []
         self.planned: dict[bytes, Planned[Place]] = {}
         self.resolved: list[bytes] = []
         self.basis = basis
@@ -148,7 +150,7 @@ class Changes(Generic[Place]):
         self._room -= len(data)
         kept = data if self._room >= 0 else self._keep(data)
         self._plan_store(oid, serial, kept)
-        self._requests.append((self._plan_store, (oid, serial, kept)))
+        self._requests.append(("_plan_store", oid, serial, kept))
 
     def restore(self, oid: bytes, data: bytes | None, source_tid: bytes | None) -> None:
         """Write `data`, whatever is current; `source_tid` may have written the same bytes."""
@@ -157,22 +159,22 @@ class Changes(Generic[Place]):
         self._room -= len(data or b"")
         kept = data if data is None or self._room >= 0 else self._keep(data)
         self._plan_restore(oid, kept, source_tid)
-        self._requests.append((self._plan_restore, (oid, kept, source_tid)))
+        self._requests.append(("_plan_restore", oid, kept, source_tid))
 
     def delete(self, oid: bytes, serial: bytes) -> None:
         """Write that the object is gone; `ConflictError` if `serial` is not current."""
         self._plan_delete(oid, serial)
-        self._requests.append((self._plan_delete, (oid, serial)))
+        self._requests.append(("_plan_delete", oid, serial))
 
     def check(self, oid: bytes, serial: bytes) -> None:
         """Depend on `serial` being current: `ReadConflictError` if it is not."""
         self._plan_check(oid, serial)
-        self._requests.append((self._plan_check, (oid, serial)))
+        self._requests.append(("_plan_check", oid, serial))
 
     def undo(self, tid: bytes) -> list[bytes]:
         """Take back what the transaction `tid` did; return the oids that changes."""
         oids = self._plan_undo(tid)
-        self._requests.append((self._plan_undo, (tid,)))
+        self._requests.append(("_plan_undo", tid))
         return oids
 
     def reverted(self) -> dict[bytes, Place]:
@@ -194,8 +196,8 @@ class Changes(Generic[Place]):
         self.planned.clear()
         self.resolved.clear()
         self._reverted.clear()
-        for plan, arguments in self._requests:
-            plan(*arguments)
+        for plan, *arguments in self._requests:
+            getattr(self, plan)(*arguments)
         self.basis = basis
 
     def _plan_store(self, oid: bytes, serial: bytes, data: bytes | Kept) -> None:
