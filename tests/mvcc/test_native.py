@@ -134,6 +134,7 @@ def test_what_the_storage_cannot_do_is_said(db: Database) -> None:
     one.transaction_manager.commit()
     one.prefetch(one.root.node)  # no use, no harm
     one.readCurrent(one.root.node)
+    one.root.other = Node()
     with pytest.raises(Unsupported, match="cannot verify reads"):
         one.transaction_manager.commit()
     one.transaction_manager.abort()
