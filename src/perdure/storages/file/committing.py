@@ -12,6 +12,7 @@ when the storage is opened.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,6 +95,8 @@ class Committer:
         self._blobs = blobs
         self._gate: Gate[_Draft] = Gate(view.last_tid)
         self._commits = 0  # and packs: whatever makes the plans of others stale
+        self.syncs = 0
+        self.sync_s = 0.0
         self._file_lock = threading.Lock()  # for moments; the gate's is held through a commit
         self._unfinished = False  # is there something behind `_end`?
         self._cut = False  # was there something, at the last sync?
@@ -306,7 +309,11 @@ class Committer:
             self._cut = True
 
     def _sync(self) -> None:
+        # Called by one thread at a time: counting needs no lock.
+        started = time.perf_counter()
         self._operations.sync(self._view.file.descriptor)
+        self.sync_s += time.perf_counter() - started
+        self.syncs += 1
 
     def _publish(self, written: Written) -> None:
         view = self._view
