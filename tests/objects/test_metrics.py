@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import transaction
 
 from perdure.errors import ConflictError
 from perdure.objects import Connection, Database, resetCaches
+from perdure.storages.file import FileStorage
 from samples.objects import Counter, Node
 
 
@@ -76,6 +78,16 @@ def test_a_cache_that_is_reset_does_not_lose_its_hits(db: Database) -> None:
     resetCaches()
     with db.transaction():
         assert db.metrics().cache_hits >= hits
+
+
+def test_syncs_of_a_file_are_counted_and_timed(tmp_path: Path) -> None:
+    with Database(FileStorage(tmp_path / "test.fs")) as database:
+        before = database.metrics().storage
+        with database.transaction() as connection:
+            connection.root.node = Node()
+        after = database.metrics().storage
+        assert after["syncs"] - before["syncs"] == 1
+        assert after["sync_s"] > before["sync_s"]
 
 
 def test_clearing_transfer_counts_leaves_the_metrics_alone(db: Database, one: Connection) -> None:

@@ -34,7 +34,15 @@ A, B = p64(1), p64(2)
 
 class TestBeforeOverMemory(ReadOnlyContract):
     tested_elsewhere: ClassVar[frozenset[str]] = frozenset(
-        {"undo", "iteration", "record_iteration", "restore", "read_verification", "external_gc"}
+        {
+            "undo",
+            "iteration",
+            "record_iteration",
+            "restore",
+            "read_verification",
+            "external_gc",
+            "counting",
+        }
         | {"blobs", "blob_restore"}
     )
 

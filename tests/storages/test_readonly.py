@@ -23,7 +23,15 @@ OID = b"\0" * 7 + b"\x01"
 
 class TestReadOnlyOverMemory(ReadOnlyContract):
     tested_elsewhere: ClassVar[frozenset[str]] = frozenset(
-        {"undo", "iteration", "record_iteration", "restore", "read_verification", "external_gc"}
+        {
+            "undo",
+            "iteration",
+            "record_iteration",
+            "restore",
+            "read_verification",
+            "external_gc",
+            "counting",
+        }
         | {"blobs", "blob_restore"}
     )
 

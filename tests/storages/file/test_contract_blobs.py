@@ -12,7 +12,15 @@ from perdure.testing.contract import BlobContract, BlobRestoreContract
 
 class TestFileStorage(BlobContract, BlobRestoreContract):
     tested_elsewhere: ClassVar[frozenset[str]] = frozenset(
-        {"undo", "iteration", "record_iteration", "restore", "read_verification", "external_gc"}
+        {
+            "undo",
+            "iteration",
+            "record_iteration",
+            "restore",
+            "read_verification",
+            "external_gc",
+            "counting",
+        }
     )
 
     @pytest.fixture

@@ -13,6 +13,7 @@ from perdure.storages.file import FileStorage
 from perdure.testing.contract import (
     ExternalGCContract,
     IterationContract,
+    MeasuredContract,
     ReadOnlyContract,
     ReadVerifyingContract,
     RecordIterationContract,
@@ -27,6 +28,7 @@ from perdure.testing.contract.records import cell
 class TestFileStorage(
     StorageContract,
     IterationContract,
+    MeasuredContract,
     UndoContract,
     RestoreContract,
     RecordIterationContract,

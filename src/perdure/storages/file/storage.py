@@ -41,6 +41,7 @@ from perdure.interfaces import (
     HasMetaData,
     IterableStorage,
     Loaded,
+    MeasuredStorage,
     ReadVerifyingStorage,
     RecordIterableStorage,
     References,
@@ -89,6 +90,7 @@ Packer = Callable[["FileStorage", References, bytes, bool], Any]
     RecordIterableStorage,
     ReadVerifyingStorage,
     ExternalGCStorage,
+    MeasuredStorage,
 )
 class FileStorage:
     """The database in the file `file_name`, which is created where there is none.
@@ -250,6 +252,13 @@ class FileStorage:
 
     def supportsUndo(self) -> bool:
         return True
+
+    def counters(self) -> dict[str, float]:
+        """Return how many syncs commits have waited for, and how long they took, in seconds."""
+        committer = self._committer
+        if committer is None:
+            return {}
+        return {"syncs": committer.syncs, "sync_s": committer.sync_s}
 
     def registerDB(self, wrapper: StorageWrapper) -> None:
         self._resolver.wrapper = wrapper

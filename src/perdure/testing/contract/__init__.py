@@ -9,8 +9,8 @@
 
 `StorageContract` is for all. By what the storage declares come
 `IterationContract`, `UndoContract`, `RestoreContract`, `RecordIterationContract`,
-`ReadVerifyingContract`, `ExternalGCContract`, `BlobContract` and
-`BlobRestoreContract`. Two more go by what it can do and nobody declares:
+`ReadVerifyingContract`, `ExternalGCContract`, `MeasuredContract`, `BlobContract`
+and `BlobRestoreContract`. Two more go by what it can do and nobody declares:
 `ReopenContract`, if it keeps data, and `ReadOnlyContract`, if there is a
 read-only way to open it. `suite` says what can be set.
 
@@ -19,6 +19,7 @@ This package needs pytest.
 
 import perdure.testing.contract.rewriting  # noqa: F401  it must come before the suites
 from perdure.testing.contract.blobs import BlobContract, BlobRestoreContract
+from perdure.testing.contract.counting import MeasuredContract
 from perdure.testing.contract.deleting import ExternalGCContract
 from perdure.testing.contract.iteration import IterationContract
 from perdure.testing.contract.read_only import ReadOnlyContract
@@ -35,6 +36,7 @@ __all__ = [
     "BlobRestoreContract",
     "ExternalGCContract",
     "IterationContract",
+    "MeasuredContract",
     "ReadOnlyContract",
     "ReadVerifyingContract",
     "RecordIterationContract",

@@ -14,6 +14,7 @@ from perdure.interfaces import (
     ExternalGCStorage,
     HasMetaData,
     IterableStorage,
+    MeasuredStorage,
     ReadVerifyingStorage,
     RecordIterableStorage,
     RestoreableStorage,
@@ -44,6 +45,7 @@ class AnyStorage(
     ExternalGCStorage,
     ReadVerifyingStorage,
     IterableStorage,
+    MeasuredStorage,
     Protocol,
 ):
     """Every call there is; a suite makes those of its capability."""
