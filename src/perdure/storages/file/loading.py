@@ -39,11 +39,13 @@ Progress = Callable[[int, int], object]
 class Loading(NamedTuple):
     """What was found: the view, and from where on it was scanned.
 
+    `durable` is the position up to which the file is known to be on the disk.
     `torn` says what is wrong with the end of the file, behind `view.end`, or is None.
     """
 
     view: View
     scanned_from: int
+    durable: int
     torn: Unsound | None
 
 
@@ -65,8 +67,9 @@ def load_view(file: DataFile, stop: bytes | None, progress: Progress | None = No
     if saved is not None:
         view = View(file, saved.positions, saved.position, saved.last_tid or ZERO)
     start = view.end
-    torn = _scan(view, max(size, len(MAGIC)), stop, _Reports(file.path, start, size, progress))
-    return Loading(view, start, torn)
+    reports = _Reports(file.path, start, size, progress)
+    durable, torn = _scan(view, max(size, len(MAGIC)), stop, reports)
+    return Loading(view, start, durable, torn)
 
 
 class _Reports:
@@ -92,8 +95,16 @@ class _Reports:
             log.info(text, self._path, done >> 20, total >> 20)
 
 
-def _scan(view: View, size: int, stop: bytes | None, reports: _Reports) -> Unsound | None:
-    """Add the transactions from `view.end` to `size`; return what is wrong with the rest."""
+def _scan(
+    view: View, size: int, stop: bytes | None, reports: _Reports
+) -> tuple[int, Unsound | None]:
+    """Add the transactions from `view.end` to `size`.
+
+    Returns up to where the last of them proves the file to be durable, and what is
+    wrong with the rest.
+    """
+    # An index is saved of what is durable; only with the magic nobody has begun yet.
+    durable = view.end if view.end > len(MAGIC) else 0
     scanner = Scanner(view.file, size)
     while view.end < size:
         found = scanner.examine(view.end)
@@ -102,19 +113,22 @@ def _scan(view: View, size: int, stop: bytes | None, reports: _Reports) -> Unsou
             found = examine_again(view.file, view.end)
         if isinstance(found, Unsound):
             if is_torn(view.file, size, found, view.end):
-                return found
+                return durable, found
             found = _damaged(view, scanner, found)
         tid = found.header.tid
         if stop is not None and tid >= stop:
-            return None
+            return durable, None
         if tid <= view.last_tid:
             text = "%s, byte %d: found tid %s, expected one later than %s before it"
             log.warning(text, view.file.path, view.end, tid_repr(tid), tid_repr(view.last_tid))
+        durable = found.position
+        if found.trailer is not None:
+            durable = min(durable, found.trailer.durable)
         records = {} if found.header.status == b"u" else found.records
         view.publish(tid, records, found.end)
         if found.end >= reports.due:
             reports.reached(found.end)
-    return None
+    return durable, None
 
 
 def _damaged(view: View, scanner: Scanner, unsound: Unsound) -> Transaction:

@@ -71,7 +71,7 @@ from perdure.storages.file.pack import (
 from perdure.storages.file.packing import Packing
 from perdure.storages.file.past import revisions, undoable
 from perdure.storages.file.reader import View
-from perdure.storages.file.tail import set_aside
+from perdure.storages.file.tail import set_aside, write_again
 from perdure.storages.iterated import IteratedTransaction
 from perdure.storages.oids import OidSource
 from perdure.storages.resolving import Resolver
@@ -184,9 +184,10 @@ class FileStorage:
                 if torn is not None:
                     aside = set_aside(operations, file, file.size(), view.end)
                     log.warning("%s: what stood behind its end is now in %s", path, aside)
-                if view.end != loading.scanned_from:
-                    # Readers are about to see what a killed process may not have synced.
-                    operations.sync(file.descriptor)
+                # Readers are about to see what a process may not have synced that was
+                # killed, or failed to: its last commits, a cut, the name of the file.
+                write_again(operations, file, loading.durable, view.end)
+                operations.sync_directory(path.parent)
         return loading
 
     def _open_blobs(self, read_only: bool) -> BlobDirectory | None:

@@ -20,7 +20,7 @@ from perdure.storages.file.fileops import FileOperations, write_all
 from perdure.storages.file.format import NUMBER, TRANSACTION_HEADER
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
 
-__all__ = ["is_torn", "set_aside"]
+__all__ = ["is_torn", "set_aside", "write_again"]
 
 
 _COPY_SIZE: Final = 1 << 20
@@ -83,6 +83,18 @@ def set_aside(operations: FileOperations, file: DataFile, size: int, position: i
     operations.truncate(file.descriptor, position)
     operations.sync(file.descriptor)
     return path
+
+
+def write_again(operations: FileOperations, file: DataFile, start: int, end: int) -> None:
+    """Write what stands from `start` to `end` as it is, and sync it.
+
+    A sync alone would not do: after one that failed, the system takes what it could
+    not write for written.
+    """
+    for at in range(start, end, _COPY_SIZE):
+        piece = file.read_exactly(at, min(_COPY_SIZE, end - at))
+        write_all(operations, file.descriptor, [piece], at)
+    operations.sync(file.descriptor)
 
 
 def _free_name(path: Path) -> Path:

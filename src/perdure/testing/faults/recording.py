@@ -29,8 +29,11 @@ from perdure.testing.faults.operations import (
 __all__ = ["Killed", "Recording"]
 
 
-class Killed(BaseException):
-    """The process is dead: this call and those after it do nothing."""
+class Killed(SystemExit):
+    """The process is dead: this call and those after it do nothing.
+
+    Threads that it ends end silently.
+    """
 
 
 class Recording(FileOperations):
@@ -195,6 +198,8 @@ class Recording(FileOperations):
             raise Killed(f"killed before {name}")
         if self.before is not None:
             self.before(name)
+            if self._dead:
+                raise Killed(f"killed before {name}")
 
     def _relative(self, path: Path) -> str:
         name = path.relative_to(self.root).as_posix()
