@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import ZODB.FileStorage
 import ZODB.POSException
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ZODB.Connection import TransactionMetaData as ZODBMetaData
+from ZODB.fsIndex import fsIndex
 
 from perdure.errors import StorageError, UndoError
 from perdure.ids import MAX_TID, ZERO, after, p64
@@ -32,6 +33,10 @@ def open_ours(path: Path, **options: Any) -> FileStorage:
 
 
 def open_theirs(path: Path, **options: Any) -> Any:
+    index = path.with_name(path.name + ".index")
+    if index.exists() and not len(fsIndex.load(str(index))["index"]):
+        # ZODB 6.4 saves such an index, and then looks for its last record before the file.
+        index.unlink()
     return ZODB.FileStorage.FileStorage(str(path), **options)
 
 
@@ -176,6 +181,13 @@ def take(storage: Any, step: str, argument: Any) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.lists(steps, max_size=4)), max_size=5))
+@example([(True, [("undo", [0]), ("store", {OIDS[1]: 0}), ("extension", {"": 0}), ("pack", True)])])
+@example(
+    [
+        (True, [("undo", [0]), ("store", {OIDS[1]: 0}), ("extension", {"": 0}), ("pack", True)]),
+        (False, []),
+    ]
+)
 def test_in_turns_they_write_one_history(turns: list[tuple[bool, list[tuple[str, Any]]]]) -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "data.fs"
@@ -197,7 +209,12 @@ def test_the_same_steps_lead_to_the_same_objects(todo: list[tuple[str, Any]]) ->
             with opened(Path(directory) / f"{ours}.fs", ours) as storage:
                 store(storage, {ZERO: holder(*OIDS[1:3])})
                 for step, argument in todo:
-                    take(storage, step, False if step == "pack" else argument)
+                    if step == "pack":
+                        argument = False
+                    elif step == "undo":
+                        # Of several at once ZODB refuses some that follow from one another.
+                        argument = argument[:1]
+                    take(storage, step, argument)
                 found.append(
                     {oid: asked(lambda: storage.load(oid)[0]) for oid in OIDS}  # noqa: B023
                 )
