@@ -3,12 +3,15 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 import transaction
 import ZODB
+import ZODB.FileStorage
 import ZODB.MappingStorage
+from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
 
 from perdure.clock import time_of
@@ -590,3 +593,13 @@ def test_an_undo_id_may_be_text(db: Database, one: Connection) -> None:
     db.undo(log_id.decode(), one.transaction_manager.get())
     commit(one)
     assert "node" not in one.root()
+
+
+def test_trees_work_on_zodbs_file_storage(make_db: MakeDatabase, tmp_path: Path) -> None:
+    database = make_db(ZODB.FileStorage.FileStorage(str(tmp_path / "theirs.fs")))
+    with database.transaction() as connection:
+        connection.root.tree = OOBTree({str(number): number for number in range(100)})
+    with database.transaction() as connection:
+        connection.root.tree["new"] = 1  # reads inner nodes, and relies on them
+    with database.transaction() as connection:
+        assert len(connection.root.tree) == 101
