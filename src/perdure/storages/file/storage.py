@@ -169,7 +169,8 @@ class FileStorage:
         operations, path = self._operations, self._path
         file = open_data_file(operations, path, read_only, create)
         if create:
-            with suppress(FileNotFoundError):
+            consequence = "the file is new and empty; it was not opened"
+            with access(path, "remove its index", consequence), suppress(FileNotFoundError):
                 operations.unlink(index_path(path))
         with access(path, "read it", "it was not opened"):
             if not read_only:
