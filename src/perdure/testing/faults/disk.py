@@ -100,7 +100,7 @@ class _File:
             old, new = sector.newest, data[at - position : following - position]
             sector.change(old[:offset] + new + old[offset + len(new) :])
             at = following
-        if end > self._size.newest:
+        if end >= self._size.newest:  # it goes to the disk with the last sector
             self._size.change(end)
 
     def truncate(self, size: int) -> None:

@@ -29,11 +29,8 @@ from perdure.testing.faults.operations import (
 __all__ = ["Killed", "Recording"]
 
 
-class Killed(SystemExit):
-    """The process is dead: this call and those after it do nothing.
-
-    Threads that it ends end silently.
-    """
+class Killed(BaseException):
+    """The process is dead: this call and those after it do nothing."""
 
 
 class Recording(FileOperations):

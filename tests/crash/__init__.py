@@ -1,0 +1,1 @@
+"""Scenarios on disks that crash, and what must be there afterwards."""
