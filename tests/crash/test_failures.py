@@ -11,6 +11,9 @@ from crash.script import Script
 from crash.verdict import examine
 from perdure.testing.faults import SHORT, Failing
 
+# Run apart until the whole has been timed: more than a minute, next to the rest.
+pytestmark = pytest.mark.slow
+
 KINDS = {
     "EIO": (errno.EIO, False),
     "ENOSPC": (errno.ENOSPC, False),

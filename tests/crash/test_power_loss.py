@@ -18,6 +18,9 @@ from perdure.storages.file import FileStorage
 from perdure.testing.faults import CrashState, Recording, crash_states, states_at
 from samples.file_operations import Unsynced
 
+# Run apart until the whole has been timed: more than a minute, next to the rest.
+pytestmark = pytest.mark.slow
+
 # How many disks each test looks at, at least: there cannot be fewer without somebody noticing.
 CRASHES = {
     "commits": 110,
