@@ -39,7 +39,10 @@ class CommittedRecords:
         position = self._queue.position(oid) or self._index.get(oid)
         if not position:
             return None, ZERO
-        head = pread(self._file.descriptor, 16, position)
+        try:
+            head = pread(self._file.descriptor, 16, position)
+        except OSError as error:
+            raise self._file.unreadable(position, error) from error
         if head[:8] != oid:
             self._view.header(oid, position)  # which says what is wrong
         return position, head[8:]
@@ -52,7 +55,10 @@ class CommittedRecords:
         at = place
         while at:
             # Header and back pointer in one read; behind a record, there are always 8 bytes.
-            head = pread(descriptor, _POINTING_BACK.size, at)
+            try:
+                head = pread(descriptor, _POINTING_BACK.size, at)
+            except OSError as error:
+                raise self._file.unreadable(at, error) from error
             if len(head) < _POINTING_BACK.size:
                 return self._view.origin(oid, place) or None
             found_oid, _, previous, _, version_size, size, back = _POINTING_BACK.unpack(head)
