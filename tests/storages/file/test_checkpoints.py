@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import ZODB.FileStorage
 
+from perdure.fileops import FileOperations
 from perdure.ids import ZERO, p64, u64
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
 from perdure.storages.file.checkpoints import Checkpoints
 from perdure.storages.file.datafile import DataFile
-from perdure.storages.file.fileops import FileOperations
 from perdure.storages.file.indexfile import unpack_index
 from perdure.storages.file.loading import Loading, load_view
 from perdure.testing.contract.records import cell, holder, references

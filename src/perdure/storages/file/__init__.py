@@ -1,6 +1,6 @@
 """A database in one file: ZODB's `Data.fs`, with checksums and group commit."""
 
-from perdure.storages.file.fileops import FileOperations
+from perdure.fileops import FileOperations
 from perdure.storages.file.storage import FileStorage
 
 __all__ = ["FileOperations", "FileStorage"]

@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from perdure.storages.file.fileops import FileOperations, write_all
+from perdure.fileops import FileOperations, write_all
 from perdure.storages.file.index import IndexSnapshot
 from perdure.storages.file.indexfile import index_pieces
 from perdure.storages.file.loading import Loading, index_path

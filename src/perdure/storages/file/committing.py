@@ -27,11 +27,11 @@ from perdure.errors import (
     FileStorageQuotaError,
     StorageClosedError,
 )
+from perdure.fileops import FileOperations, write_all
 from perdure.interfaces import HasMetaData
 from perdure.storages.changes import Changes, Resolve, no_blobs
 from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.encoding import NOTHING_ENCODED, Encoded, Metadata, encode
-from perdure.storages.file.fileops import FileOperations, write_all
 from perdure.storages.file.following import is_at_its_path
 from perdure.storages.file.format import STATUS_OFFSET, check_metadata
 from perdure.storages.file.groups import EVERYTHING, CommitQueue, Written

@@ -12,8 +12,8 @@ from perdure.errors import (
     FileStorageError,
     FileStorageFormatError,
 )
+from perdure.fileops import FileOperations, write_all
 from perdure.storages.file.datafile import DataFile
-from perdure.storages.file.fileops import FileOperations, write_all
 from perdure.storages.file.format import MAGIC
 
 __all__ = ["access", "open_data_file"]

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Final
 
 from perdure.errors import FileStorageSpaceError, PackCancelledError, StorageError
+from perdure.fileops import FileOperations
 from perdure.interfaces import References
 from perdure.storages.file.datafile import DataFile
-from perdure.storages.file.fileops import FileOperations
 from perdure.storages.file.needed import Moment, Needed, moment_of, transactions
 from perdure.storages.file.packcopy import PackedCopy
 from perdure.storages.file.reader import View

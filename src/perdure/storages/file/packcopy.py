@@ -10,12 +10,12 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from perdure.errors import CorruptDataError
+from perdure.fileops import FileOperations, write_all
 from perdure.ids import ZERO
 from perdure.storages.changes import Kept as KeptElsewhere
 from perdure.storages.changes import Planned
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.encoding import Metadata, encode
-from perdure.storages.file.fileops import FileOperations, write_all
 from perdure.storages.file.format import (
     CRC,
     MAGIC,

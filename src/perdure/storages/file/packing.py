@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from perdure.blobs import BlobDirectory, pack_blobs
 from perdure.errors import CorruptDataError, POSKeyError
+from perdure.fileops import FileOperations
 from perdure.interfaces import References
 from perdure.storages.file.checkpoints import Checkpoints
 from perdure.storages.file.committing import Committer
 from perdure.storages.file.datafile import DataFile
-from perdure.storages.file.fileops import FileOperations
 from perdure.storages.file.index import IndexSnapshot, PositionIndex
 from perdure.storages.file.openfile import access
 from perdure.storages.file.pack import Cancel, Pack, PackProgress, packed_path, put_in_place

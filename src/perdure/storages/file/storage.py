@@ -33,6 +33,7 @@ from perdure.errors import (
     StorageClosedError,
     Unsupported,
 )
+from perdure.fileops import FileOperations
 from perdure.ids import MAX_TID, ZERO, after, oid_repr
 from perdure.interfaces import (
     INTERFACES,
@@ -55,7 +56,6 @@ from perdure.storages import undolog
 from perdure.storages.copying import copy_transactions
 from perdure.storages.file.checkpoints import CHECKPOINT_BYTES, Checkpoints
 from perdure.storages.file.committing import Committer
-from perdure.storages.file.fileops import FileOperations
 from perdure.storages.file.following import is_at_its_path, later_transactions
 from perdure.storages.file.iterate import backward, forward
 from perdure.storages.file.loading import Loading, Progress, index_path, load_view

@@ -15,8 +15,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from perdure.fileops import FileOperations, write_all
 from perdure.storages.file.datafile import DataFile
-from perdure.storages.file.fileops import FileOperations, write_all
 from perdure.storages.file.format import NUMBER, TRANSACTION_HEADER
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
 
