@@ -1,5 +1,55 @@
-"""The build of Perdure; what it is stands in pyproject.toml."""
+"""The build of Perdure's extension modules; all else stands in pyproject.toml.
 
-from setuptools import setup
+Every C file in src/perdure/native/ that has a name beginning with one underscore is
+an extension module. None is needed: where one cannot be built, the installation goes
+on without it, and `perdure info` says so.
 
-setup()
+They keep to the limited API of Python 3.11, so that one wheel serves all later
+versions, unless FULL_API names them: what they do costs nothing extra that way.
+"""
+
+import sys
+import sysconfig
+from importlib.util import find_spec
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+NATIVE = Path("src/perdure/native")
+FULL_API: set[str] = set()
+"""Names of the modules that need what the limited API does not offer, say "_encoder"."""
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))  # has no limited API
+LIMITED_API = "0x030B0000"
+FLAGS = [] if sys.platform == "win32" else ["-std=c11", "-O3", "-Wall", "-Wextra"]
+
+
+def include_dirs() -> list[str]:
+    """Return where <persistent/cPersistence.h> is found: its wheel brings it along."""
+    persistent = find_spec("persistent")
+    places = persistent.submodule_search_locations if persistent else None
+    return [str(Path(place).parent) for place in places or ()]
+
+
+def extension(source: Path) -> Extension:
+    """Return the extension module that is made from one C file and the headers beside it."""
+    limited = source.stem not in FULL_API and not FREE_THREADED
+    return Extension(
+        f"perdure.native.{source.stem}",
+        [source.as_posix()],
+        depends=[header.as_posix() for header in sorted(NATIVE.glob("*.h"))],
+        include_dirs=include_dirs(),
+        define_macros=[("Py_LIMITED_API", LIMITED_API)] if limited else [],
+        extra_compile_args=FLAGS,
+        optional=True,
+        py_limited_api=limited,
+    )
+
+
+SOURCES = sorted(NATIVE.glob("_[a-z]*.c"))
+ONE_FOR_ALL = not FREE_THREADED and not FULL_API.intersection(source.stem for source in SOURCES)
+
+setup(
+    ext_modules=[extension(source) for source in SOURCES],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if SOURCES and ONE_FOR_ALL else {},
+)

@@ -4,7 +4,17 @@ import os
 
 from hypothesis import settings
 
+from perdure import native
+
 # A build that fails must fail again when it is run again; by hand, examples are new each time.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+def pytest_report_header() -> list[str]:
+    problems = native.native_problems()
+    return [
+        "perdure native code: "
+        + ", ".join(name if why is None else f"no {name} ({why})" for name, why in problems.items())
+    ]

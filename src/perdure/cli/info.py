@@ -45,6 +45,7 @@ def _as_data(info: Info) -> dict[str, object]:
         "file": None if info.file is None else asdict(info.file),
         "capabilities": list(info.capabilities),
         "native": info.native,
+        "native_problems": info.native_problems,
     }
 
 
@@ -64,6 +65,9 @@ def _rows(info: Info) -> list[tuple[str, str]]:
     rows.append(("can do", ", ".join(info.capabilities)))
     used = [name for name, native in info.native.items() if native]
     rows.append(("native code", ", ".join(used) or "none"))
+    missing = [f"{name} ({why})" for name, why in info.native_problems.items()]
+    if missing:
+        rows.append(("not native", ", ".join(missing)))
     return rows
 
 

@@ -9,6 +9,7 @@ import persistent
 from BTrees.OOBTree import OOBTree, OOBTreePy
 from persistent.persistence import PersistentPy
 
+from perdure import native
 from perdure.capabilities import Capabilities, capabilities_of
 from perdure.ids import ZERO
 from perdure.storages import FileStorage
@@ -23,7 +24,8 @@ class Info:
     """Facts about a storage; what it cannot tell, or was not asked for, is None.
 
     `file` is about a data file. `native` says of the parts that there are in C and
-    in Python, by name, whether the one in C is used.
+    in Python, by name, whether the one in C is used; `native_problems` why one of
+    Perdure's own is not.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Info:
     file: FileState | None
     capabilities: tuple[str, ...]
     native: dict[str, bool]
+    native_problems: dict[str, str]
 
 
 def describe(storage: Any, *, quick: bool = False, progress: Progress | None = None) -> Info:
@@ -57,6 +60,7 @@ def describe(storage: Any, *, quick: bool = False, progress: Progress | None = N
         file=file,
         capabilities=_names(capabilities),
         native=_native(),
+        native_problems={name: why for name, why in native.native_problems().items() if why},
     )
 
 
@@ -81,4 +85,5 @@ def _native() -> dict[str, bool]:
         "BTrees": OOBTree is not OOBTreePy,
         "persistent": persistent.Persistent is not PersistentPy,
         "checksums": google_crc32c.implementation == "c",
+        **{name: why is None for name, why in native.native_problems().items()},
     }

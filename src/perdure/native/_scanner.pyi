@@ -1,0 +1,1 @@
+"""References and classes of records, found in their bytes."""
