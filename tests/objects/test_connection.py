@@ -27,6 +27,7 @@ from samples.objects import (
     CustomState,
     Node,
     RefusesItsState,
+    Slow,
     Stubborn,
     WithNewArgs,
     WithNewArgsEx,
@@ -597,29 +598,23 @@ def test_a_connection_with_changes_cannot_be_closed(one: Connection) -> None:
 
 
 def test_a_second_thread_inside_a_connection_is_refused(one: Connection) -> None:
-    one.root.node = Node(name="a")
+    one.root.slow = Slow("a")
     commit(one)
     one.cacheMinimize()
-    inside, leave = threading.Event(), threading.Event()
-    load = one._load
-
-    def slow_load(oid: bytes) -> object:
-        inside.set()
-        assert leave.wait(30)
-        return load(oid)
-
-    one._load = slow_load
+    Slow.inside, Slow.leave = threading.Event(), threading.Event()
     names = []
-    thread = threading.Thread(target=lambda: names.append(one.root.node.name))
+    thread = threading.Thread(target=lambda: names.append(one.root.slow.name))
     thread.start()
-    assert inside.wait(30)
+    assert Slow.inside.wait(30)
     try:
         with pytest.raises(ConnectionStateError, match="another thread is using it"):
             one.get(p64(1))
         with pytest.raises(ConnectionStateError, match="another thread is using it"):
             one.add(Node())
+        with pytest.raises(ConnectionStateError, match="another thread is using it"):
+            one.setstate(one.root())
     finally:
-        leave.set()
+        Slow.leave.set()
         thread.join(30)
     assert names == ["a"]
 

@@ -1,5 +1,6 @@
 """Persistent classes for the tests of objects and connections."""
 
+import threading
 from typing import Any, ClassVar
 
 from persistent import Persistent
@@ -34,6 +35,21 @@ class Stubborn(Persistent):
 
     def _p_resolveConflict(self, old: object, committed: object, new: object) -> object:
         raise ValueError("two drivers, one wheel")
+
+
+class Slow(Persistent):
+    """Waits in the midst of loading until it is told to go on."""
+
+    inside: ClassVar[threading.Event]
+    leave: ClassVar[threading.Event]
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.inside.set()
+        assert self.leave.wait(30)
+        super().__setstate__(state)
 
 
 class WithNewArgs(Persistent):

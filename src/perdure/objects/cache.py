@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,32 @@ from perdure.errors import dotted_name
 if TYPE_CHECKING:
     from perdure.objects.connection import Connection
 
-__all__ = ["cache_detail", "extreme_detail", "forget_new", "new_cache", "sizes"]
+__all__ = [
+    "cache_detail",
+    "cache_generation",
+    "debug_info",
+    "extreme_detail",
+    "forget_new",
+    "new_cache",
+    "resetCaches",
+    "sizes",
+]
+
+_generation = 0
+
+
+def resetCaches() -> None:
+    """Have every connection start with an empty cache when it is opened next.
+
+    For when code was reloaded, so that no object keeps an old class.
+    """
+    global _generation
+    _generation += 1
+
+
+def cache_generation() -> int:
+    """Return how often caches were reset: a cache of an earlier generation is not used again."""
+    return _generation
 
 
 def new_cache(jar: "Connection", size: int, size_bytes: int) -> Any:
@@ -79,3 +105,19 @@ def sizes(connections: Iterable["Connection"]) -> list[dict[str, Any]]:
         }
         for connection in connections
     ]
+
+
+def debug_info(connections: Iterable["Connection"]) -> list[dict[str, Any]]:
+    """Return, for each connection, `opened` (text or None), `info` and `before`."""
+    now = time.time()
+    rows = []
+    for connection in connections:
+        opened = connection.opened
+        rows.append(
+            {
+                "opened": None if opened is None else f"{time.ctime(opened)} ({now - opened:.2f}s)",
+                "info": " ".join(str(item) for item in connection.getDebugInfo()),
+                "before": connection.before,
+            }
+        )
+    return rows

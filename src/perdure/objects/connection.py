@@ -10,55 +10,30 @@ A connection belongs to one thread at a time. It may pass from one to another,
 but a call while another thread is inside is refused.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterable
-from threading import RLock, get_ident
 from typing import IO, TYPE_CHECKING, Any
 
-import transaction as transactions
 from persistent import Persistent
 
-from perdure.errors import (
-    ConnectionStateError,
-    InvalidObjectReference,
-    POSKeyError,
-    SnapshotError,
-    dotted_name,
-)
-from perdure.ids import ROOT_OID, ZERO, oid_repr
+from perdure.errors import InvalidObjectReference, POSKeyError, SnapshotError, dotted_name
+from perdure.ids import ROOT_OID, ZERO
 from perdure.objects import multidb, transfer
-from perdure.objects.blob import Blob
-from perdure.objects.cache import new_cache
+from perdure.objects.cache import cache_generation, new_cache, resetCaches
 from perdure.objects.changes import Changes
 from perdure.objects.commit import Commit
+from perdure.objects.lifetime import Lifetime
+from perdure.objects.loading import Loader
 from perdure.objects.metrics import Counters
 from perdure.objects.root import RootConvenience
 from perdure.objects.savepoint import Mark, Savepoint
-from perdure.records import RecordReader, RecordWriter, references
+from perdure.objects.turn import Turn
+from perdure.records import RecordWriter
 
 if TYPE_CHECKING:
     from perdure.objects.database import Database
 
 __all__ = ["Connection", "resetCaches"]
-
-logger = logging.getLogger("perdure.objects.connection")
-
-_REFERRERS_LOOKED_AT = 1000
-
-_PATIENCE_S = 10.0
-"""How long a closing database waits for a call that another thread has under way."""
-
-_cache_generation = 0
-
-
-def resetCaches() -> None:
-    """Have every connection start with an empty cache when it is opened next.
-
-    For when code was reloaded, so that no object keeps an old class.
-    """
-    global _cache_generation
-    _cache_generation += 1
 
 
 class Connection:
@@ -78,18 +53,13 @@ class Connection:
         self._db = db
         self.before = before
         self.opened: float | None = None  # seconds since 1970, None while closed
-        self._opened_by = 0  # the thread that did
         self.transaction_manager: Any = None
         self.last_gc = 0.0  # when the cache was last made to fit, in seconds since 1970
         self.large_record_size = db.large_record_size
         self.connections: dict[str, Connection] = {db.database_name: self}
         self._snapshot = db.new_snapshot(before)
-        self._storage: Any = self._snapshot  # or the savepoints over it
-        self._load = self._storage.load
         self._cache = new_cache(self, cache_size, cache_size_bytes)
-        self._cache_generation = _cache_generation
-        self._find_class = db.class_finder(self)
-        self._reader = RecordReader(self, self._cache, self._find_class)
+        self._cache_generation = cache_generation()
         self._changes = Changes()
         self._commit = Commit(
             self,
@@ -99,13 +69,20 @@ class Connection:
             RecordWriter(self),
             db.large_record_size,
         )
-        self._in_use = RLock()
-        self._on_close: list[Callable[[], object]] = []
+        self._turn = Turn(self)
+        self._loader = Loader(
+            self,
+            self._snapshot,
+            self._cache,
+            db.class_finder(self),
+            self._changes,
+            self._commit.counters,
+            self._turn,
+        )
+        self._lifetime = Lifetime(self, self._changes, self._turn)
         self._counters = self._commit.counters
         self._counted = Counters()  # what getTransferCounts was last asked to forget
-        self._earlier_hits = 0  # of readers before this one
         self._debug_info: tuple[object, ...] = ()
-        self._discarded = False
         self._moved = False  # to the moment of a transaction, since it was opened
 
     # Opening and closing
@@ -116,28 +93,17 @@ class Connection:
         The database calls this. With `delegate`, the other connections of the
         multi-database are opened too.
         """
-        with _Using(self, "open", even_if_closed=True):
-            self._open(transaction_manager, delegate)
+        with self._turn("open", even_if_closed=True):
+            self._lifetime.open(transaction_manager, delegate)
 
-    def _open(self, transaction_manager: Any, delegate: bool) -> None:
-        if self.opened is not None:
-            raise ConnectionStateError(f"{self!r} is open already")
-        if transaction_manager is None:
-            transaction_manager = transactions.manager
+    def start(self, transaction_manager: Any) -> None:
+        """Begin to show the present to whoever opens this. For the lifetime."""
         self.transaction_manager = transaction_manager
-        if self._cache_generation != _cache_generation:
+        if self._cache_generation != cache_generation():
             self._resetCache()
         self._moved = False
         if not self._explicit():
             self.newTransaction(None, False)
-        transaction_manager.registerSynch(self)
-        self.opened = time.time()
-        self._opened_by = get_ident()
-        self._shrink()
-        if delegate:
-            for member in list(self.connections.values()):
-                if member is not self:
-                    member.open(transaction_manager, False)
 
     def close(self, primary: bool = True) -> None:
         """Give the connection back to its database's pool, its cache kept warm.
@@ -146,52 +112,17 @@ class Connection:
         `ConnectionStateError` if there are changes that were neither committed
         nor aborted.
         """
-        with _Using(self, "close", even_if_closed=True):
-            self._close(primary)
-
-    def _close(self, primary: bool) -> None:
-        if self.opened is None:
-            return
-        if self._changes.joined:
-            raise ConnectionStateError(
-                f"{self!r} has changes that are neither committed nor aborted; "
-                "commit or abort the transaction before closing"
-            )
-        callbacks, self._on_close = self._on_close, []
-        for callback in callbacks:
-            try:
-                callback()
-            except Exception:
-                logger.exception("close callback %r of %r failed", callback, self)
-        if self._is_closed():
-            return  # a callback closed the database, and so us
-        self._shrink()
-        self.transaction_manager.unregisterSynch(self)
-        if primary:
-            for member in list(self.connections.values()):
-                if member is not self:
-                    member.close(False)
-        self._db.connection_closed(self)
-        self.opened = None
-        self.transaction_manager = None
-        self._debug_info = ()
-        if primary:
-            self._db.return_to_pool(self)
-
-    def _is_closed(self) -> bool:
-        return self.opened is None
+        with self._turn("close", even_if_closed=True):
+            self._lifetime.close(primary)
 
     def discard(self) -> None:
         """Release what is held; the connection cannot be opened again. For the pool."""
-        if not self._discarded:
-            self._discarded = True
-            self._snapshot.release()
-            # Breaks the cycle of cache, objects and connection.
-            self._cache.minimize()
-            for member in list(self.connections.values()):
-                if member is not self and member.opened is None:
-                    member.connections = {member.db().database_name: member}
-                    member.discard()
+        self._lifetime.discard(self._release)
+
+    def _release(self) -> None:
+        self._snapshot.release()
+        # Breaks the cycle of cache, objects and connection.
+        self._cache.minimize()
 
     def force_close(self) -> None:
         """Close without leave of whoever uses this. For the closing database.
@@ -200,31 +131,11 @@ class Connection:
         commit is refused: aborting behind its back would let it commit nothing
         and believe that it had committed.
         """
-        inside = self._in_use.acquire(timeout=_PATIENCE_S)
-        if not inside:
-            logger.error("a call in another thread does not end; %r is closed under it", self)
-        try:
-            self._force_close()
-        finally:
-            if inside:
-                self._in_use.release()
-
-    def _force_close(self) -> None:
-        if self.opened is None:
-            return
-        self._on_close.clear()
-        # First, so that aborting does not look for news in a storage that may be gone.
-        self.transaction_manager.unregisterSynch(self)
-        if self._changes.joined and self._opened_by == get_ident():
-            self.transaction_manager.abort()
-        self._db.connection_closed(self)
-        self.opened = None
-        if not self._changes.joined:
-            self.transaction_manager = None
+        self._lifetime.force_close()
 
     def onCloseCallback(self, f: Callable[[], object]) -> None:
         """Call `f` when the connection is closed next; what it raises is logged."""
-        self._on_close.append(f)
+        self._lifetime.on_close(f)
 
     # Objects
 
@@ -248,24 +159,8 @@ class Connection:
 
         Raises `POSKeyError` if there is none.
         """
-        with _Using(self, "get an object from"):
-            obj = self._cache.get(oid)
-            if obj is None:
-                obj = self._changes.added.get(oid)
-            if obj is not None:
-                return obj
-            try:
-                record = self._load(oid)[0]
-            except KeyError:
-                self._refuse_without_transaction()
-                raise POSKeyError(oid) from None
-            ghost = self._reader.ghost(record)
-            # Making the ghost may have loaded it, where it refers to itself.
-            obj = self._cache.get(oid)
-            if obj is None:
-                self._cache.new_ghost(oid, ghost)
-                obj = ghost
-            return obj
+        with self._turn("get an object from"):
+            return self._loader.get(oid)
 
     def __getitem__(self, oid: bytes) -> Any:
         return self.get(oid)
@@ -276,7 +171,7 @@ class Connection:
         Raises `TypeError` if it is not persistent, `InvalidObjectReference` if
         it belongs to another connection.
         """
-        with _Using(self, "add an object to"):
+        with self._turn("add an object to"):
             if not hasattr(type(obj), "_p_oid") or isinstance(obj, property):
                 raise TypeError(
                     f"only persistent objects can be added, not {dotted_name(type(obj))}"
@@ -300,32 +195,11 @@ class Connection:
         Raises `POSKeyError` where there is no record, `StateLoadError` where its
         state cannot be given to the object; the connection stays usable.
         """
-        # The hottest path: no context manager, no call that can be avoided.
-        if not self._in_use.acquire(blocking=False):
-            self._refuse_thread("load an object of")
-        try:
-            if self.opened is None:
-                self._refuse_closed(f"load oid {oid_repr(obj._p_oid)} of")
-            oid = obj._p_oid
-            try:
-                record, serial = self._load(oid)
-            except KeyError:  # of any storage: not all raise ours
-                raise self._missing(obj) from None
-            if type(obj) is Blob:  # it has no subclasses
-                obj._p_blob_committed = self._storage.loadBlob(oid, serial)
-            self._reader.set_state(obj, record)
-            self._counters.loads += 1
-            obj._p_serial = serial
-            size = len(record)
-            if not isinstance(obj, type):
-                obj._p_estimated_size = size
-            self._cache.update_object_size_estimation(oid, size)
-        finally:
-            self._in_use.release()
+        self._loader.set_state(obj)
 
     def register(self, obj: Any) -> None:
         """Take note that an object changed; persistent objects call this themselves."""
-        with _Using(self, "change an object of"):
+        with self._turn("change an object of"):
             if obj._p_jar is not self:
                 raise InvalidObjectReference(
                     f"{multidb.describe(obj)} belongs to {obj._p_jar!r}, not to {self!r}",
@@ -340,7 +214,7 @@ class Connection:
 
     def readCurrent(self, ob: Any) -> None:
         """Have the commit of changes fail unless `ob`, as it was read here, is current then."""
-        with _Using(self, "rely on an object of"):
+        with self._turn("rely on an object of"):
             if ob._p_jar is not self or ob._p_oid is None:
                 return
             ob._p_activate()
@@ -350,8 +224,8 @@ class Connection:
 
     def oldstate(self, obj: Any, tid: bytes) -> Any:
         """Return the state of an object as the transaction `tid` wrote it."""
-        with _Using(self, "read from"):
-            return self._reader.state(self._snapshot.loadSerial(obj._p_oid, tid))
+        with self._turn("read from"):
+            return self._loader.reader.state(self._snapshot.loadSerial(obj._p_oid, tid))
 
     def prefetch(self, *args: Any) -> None:
         """Announce objects that will be loaded: oids, objects, or iterables of them."""
@@ -405,52 +279,51 @@ class Connection:
 
     def abort(self, transaction: Any) -> None:
         """Forget the changes; objects show what is committed."""
-        with _Using(self, "abort", even_if_closed=True):
+        with self._turn("abort", even_if_closed=True):
             self._commit.abort()
 
     def tpc_begin(self, transaction: Any) -> None:
-        with _Using(self, "commit"):
+        with self._turn("commit"):
             self._commit.begin(transaction)
 
     def commit(self, transaction: Any) -> None:
-        with _Using(self, "commit"):
+        with self._turn("commit"):
             self._commit.commit()
 
     def tpc_vote(self, transaction: Any) -> None:
-        with _Using(self, "commit"):
+        with self._turn("commit"):
             self._commit.vote()
 
     def tpc_finish(self, transaction: Any) -> None:
         # Even if closed meanwhile: the vote has promised that it will be done.
-        with _Using(self, "commit", even_if_closed=True):
+        with self._turn("commit", even_if_closed=True):
             self._commit.finish()
         self._db.changed()
 
     def tpc_abort(self, transaction: Any) -> None:
-        with _Using(self, "abort", even_if_closed=True):
+        with self._turn("abort", even_if_closed=True):
             self._commit.abort()
 
     def savepoint(self) -> Savepoint:
         """Return where the transaction is now; what changed is moved out of memory's way."""
-        with _Using(self, "make a savepoint of"):
+        with self._turn("make a savepoint of"):
             mark = self._commit.save()
             self.cacheGC()
             return Savepoint(self, mark)
 
     def rollback_savepoint(self, mark: Mark) -> None:
         """Go back to a savepoint; `Savepoint.rollback` calls this."""
-        with _Using(self, "roll back"):
+        with self._turn("roll back"):
             self._commit.rollback(mark)
 
     def read_from(self, storage: Any) -> None:
         """Load from `storage`: the snapshot, or savepoints over it. For the commit."""
-        self._storage = storage
-        self._load = storage.load
+        self._loader.read_from(storage)
 
     @property
     def blob_files(self) -> Any:
         """Where the files of blobs are, as this transaction sees them; for blobs."""
-        return self._storage
+        return self._loader.storage
 
     def _join(self) -> None:
         if not self._changes.joined:
@@ -459,6 +332,10 @@ class Connection:
 
     def _explicit(self) -> bool:
         return bool(getattr(self.transaction_manager, "explicit", False))
+
+    def is_before_first_transaction(self) -> bool:
+        """Return whether it was opened, but its explicit manager has not begun yet."""
+        return self._explicit() and not self._moved
 
     # Several databases
 
@@ -490,8 +367,8 @@ class Connection:
         `f` is a path, an open file, or None for a temporary one. Returns the
         file, positioned behind what was written (a temporary one at its start).
         """
-        with _Using(self, "export from"):
-            return transfer.export(self._storage, oid, f)
+        with self._turn("export from"):
+            return transfer.export(self._loader.storage, oid, f)
 
     def importFile(
         self,
@@ -506,7 +383,7 @@ class Connection:
         first 4 bytes. Raises `ExportError` where the file is not an export or
         is cut short.
         """
-        with _Using(self, "import into"):
+        with self._turn("import into"):
             return transfer.import_into(self, f, clue, customImporters)
 
     def adopt(self, oid: bytes, record: bytes, blob: str | None = None) -> None:
@@ -537,7 +414,7 @@ class Connection:
     def cacheGC(self) -> None:
         """Shrink the cache to its size, here and in connected databases."""
         for member in list(self.connections.values()):
-            member._shrink()
+            member.shrink()
 
     def set_cache_size(self, size: int | None = None, size_bytes: int | None = None) -> None:
         """Aim at another number of objects, or of bytes, from now on."""
@@ -560,11 +437,15 @@ class Connection:
     @property
     def counters(self) -> Counters:
         """What this connection did since it was made; see `DB.metrics`."""
-        self._counters.cache_hits = self._earlier_hits + self._reader.hits
+        self._counters.cache_hits = self._loader.hits
         return self._counters
 
     def getDebugInfo(self) -> tuple[object, ...]:
         return self._debug_info
+
+    def forget_debug_info(self) -> None:
+        """Show nothing more of `setDebugInfo`; closing does this."""
+        self._debug_info = ()
 
     def setDebugInfo(self, *args: object) -> None:
         """Add to what `DB.connectionDebugInfo` shows for this connection, until it is closed."""
@@ -575,85 +456,18 @@ class Connection:
         past = "" if self.before is None else f" before 0x{self.before.hex()}"
         return f"<{state}connection to {self._db.database_name!r}{past} at {id(self):#x}>"
 
-    def _shrink(self) -> None:
+    def shrink(self) -> None:
+        """Shrink the cache to its size, here alone."""
         self._cache.incrgc()
         self.last_gc = time.time()
 
     def _resetCache(self) -> None:
         """Start with an empty cache; objects in use become strangers."""
-        self._cache_generation = _cache_generation
+        self._cache_generation = cache_generation()
         old = self._cache
         self._cache = new_cache(self, old.cache_size, old.cache_size_bytes)
-        self._earlier_hits += self._reader.hits
-        self._reader = RecordReader(self, self._cache, self._find_class)
+        self._loader.use_cache(self._cache)
         self._commit.cache = self._cache
-
-    # Refusals
-
-    def _refuse_closed(self, what: str) -> None:
-        raise ConnectionStateError(
-            f"cannot {what} {self!r}: it is closed; open another one with db.open()"
-        )
-
-    def _refuse_thread(self, what: str) -> None:
-        raise ConnectionStateError(
-            f"cannot {what} {self!r}: another thread is using it; open a connection for each thread"
-        )
-
-    def _refuse_without_transaction(self) -> None:
-        # Only where something is missing: looking each time would cost each load.
-        if self._explicit() and not self._moved:
-            raise ConnectionStateError(
-                f"{self!r} has an explicit transaction manager, and no transaction was begun; "
-                "call begin() on the manager first"
-            )
-
-    def _missing(self, obj: Any) -> POSKeyError:
-        """Return the error for a ghost without a record; it says who refers to it."""
-        self._refuse_without_transaction()
-        oid = obj._p_oid
-        referrer = self._find_referrer(oid)
-        return POSKeyError(
-            oid,
-            class_name=dotted_name(obj if isinstance(obj, type) else type(obj)),
-            referrer_oid=None if referrer is None else referrer._p_oid,
-            referrer_class=None if referrer is None else dotted_name(type(referrer)),
-        )
-
-    def _find_referrer(self, oid: bytes) -> Any:
-        # Whoever led here was loaded lately: look there first, and not for ever.
-        for _oid, candidate in self._cache.lru_items()[: -_REFERRERS_LOOKED_AT - 1 : -1]:
-            if candidate._p_oid == oid or candidate._p_changed is None:
-                continue
-            try:
-                record: bytes = self._load(candidate._p_oid)[0]
-            except KeyError:
-                continue  # new, or gone as well
-            if oid in references(record):
-                return candidate
-        return None
-
-
-class _Using:
-    """Holds a connection for one call; refuses a closed one and a second thread."""
-
-    __slots__ = ("_connection", "_even_if_closed", "_what")
-
-    def __init__(self, connection: Connection, what: str, even_if_closed: bool = False) -> None:
-        self._connection = connection
-        self._what = what
-        self._even_if_closed = even_if_closed
-
-    def __enter__(self) -> None:
-        connection = self._connection
-        if not connection._in_use.acquire(blocking=False):
-            connection._refuse_thread(self._what)
-        if connection.opened is None and not self._even_if_closed:
-            connection._in_use.release()
-            connection._refuse_closed(self._what)
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._connection._in_use.release()
 
 
 def _oids(args: Iterable[Any]) -> Iterable[bytes]:

@@ -1,29 +1,26 @@
 """The database: one storage, and the connections that work on it."""
 
 import time
-from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import RLock
-from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import transaction as transactions
 
 from perdure.capabilities import capabilities_of
-from perdure.clock import parse_tid, tid_from_datetime
 from perdure.errors import StorageClosedError, Unsupported
-from perdure.ids import ROOT_OID, ZERO, after, tid_repr
-from perdure.interfaces import TransactionMetaData
+from perdure.ids import ZERO
 from perdure.mvcc import NativeSnapshots, Snapshots, UndoSnapshot
 from perdure.objects import cache, feed, retrying
 from perdure.objects.activity import ActivityMonitor
 from perdure.objects.connection import Connection
-from perdure.objects.metrics import Metrics, total
+from perdure.objects.metrics import Metrics, metrics_of
+from perdure.objects.moments import Moment, tid_before
 from perdure.objects.pool import ConnectionPool
-from perdure.objects.undo import TransactionalUndo
+from perdure.objects.root import create_root
+from perdure.objects.undo import TransactionalUndo, as_text, newest_first
 from perdure.records import ClassPolicy, references
 
 __all__ = ["Database"]
@@ -32,16 +29,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _FOR_EVER_S = 1 << 31
-_TEXTS = frozenset({"user_name", "description"})
-
-_EMPTY_ROOT = (
-    b"\x80\x03cpersistent.mapping\nPersistentMapping\nq\x00."
-    b"\x80\x03}q\x01X\x04\x00\x00\x00dataq\x02}q\x03s."
-)
-"""The record of a new root: what an empty PersistentMapping is stored as."""
 
 ClassFactory = Callable[[Connection, str, str], Any]
-Moment = bytes | datetime | str
 
 
 class Database:
@@ -90,13 +79,14 @@ class Database:
         self.xrefs = xrefs
         self.large_record_size = large_record_size
         self.references = references
-        self.pool = ConnectionPool(pool_size, pool_timeout)
-        self.historical_pool = ConnectionPool(historical_pool_size, historical_timeout)
+        self.pool = ConnectionPool(pool_size, pool_timeout, cache_size, cache_size_bytes)
+        self.historical_pool = ConnectionPool(
+            historical_pool_size,
+            historical_timeout,
+            historical_cache_size,
+            historical_cache_size_bytes,
+        )
         self._lock = RLock()
-        self._cache_size = cache_size
-        self._cache_size_bytes = cache_size_bytes
-        self._historical_cache_size = historical_cache_size
-        self._historical_cache_size_bytes = historical_cache_size_bytes
         self._class_factory = class_factory
         self._class_policy = ClassPolicy(classes)
         self._activity_monitor: ActivityMonitor | None = None
@@ -106,27 +96,8 @@ class Database:
         self._snapshots: Snapshots | NativeSnapshots = snapshots(
             storage, self.changed, self._class_policy.find_class
         )
-        self._create_root()
+        create_root(self._snapshots.new_instance())
         databases[database_name] = self
-
-    def _create_root(self) -> None:
-        snapshot = self._snapshots.new_instance()
-        try:
-            snapshot.poll_invalidations()
-            try:
-                snapshot.load(ROOT_OID)
-            except KeyError:  # of any storage: not all raise ours
-                metadata = TransactionMetaData(description="initial database creation")
-                snapshot.tpc_begin(metadata)
-                try:
-                    snapshot.store(ROOT_OID, ZERO, _EMPTY_ROOT, "", metadata)
-                    snapshot.tpc_vote(metadata)
-                    snapshot.tpc_finish(metadata)
-                except BaseException:
-                    snapshot.tpc_abort(metadata)
-                    raise
-        finally:
-            snapshot.release()
 
     # Connections
 
@@ -146,18 +117,13 @@ class Database:
         Raises `ValueError` for both of them, for a moment in the future, and for
         text that is no moment.
         """
-        moment = self._moment(at, before)
+        moment = tid_before(at, before, self.lastTransaction)
         with self._lock:
             self._check_open("open a connection to")
             pool = self.pool if moment is None else self.historical_pool
             connection = pool.take(moment)
             if connection is None:
-                if moment is None:
-                    size, size_bytes = self._cache_size, self._cache_size_bytes
-                else:
-                    size = self._historical_cache_size
-                    size_bytes = self._historical_cache_size_bytes
-                connection = Connection(self, size, moment, size_bytes)
+                connection = Connection(self, pool.cache_size, moment, pool.cache_size_bytes)
                 pool.add(connection)
         # Not under the lock: a storage may have to wait for its server.
         try:
@@ -259,23 +225,6 @@ class Database:
             else:
                 pool.put(connection, connection.before)
 
-    def _moment(self, at: Moment | None, before: Moment | None) -> bytes | None:
-        if at is not None and before is not None:
-            raise ValueError("can only pass zero or one of `at` and `before`")
-        if at is not None:
-            moment = after(_tid(at))
-        elif before is not None:
-            moment = _tid(before)
-        else:
-            return None
-        newest = self.lastTransaction()
-        if moment > after(newest) and moment > tid_from_datetime(datetime.now(UTC)):
-            raise ValueError(
-                f"cannot open an historical connection in the future: {tid_repr(moment)} "
-                f"is later than now and than the last transaction, {tid_repr(newest)}"
-            )
-        return moment
-
     # The storage
 
     def lastTransaction(self) -> bytes:
@@ -303,7 +252,7 @@ class Database:
 
         Here, and in what can be undone, users and descriptions are text.
         """
-        return _as_text(self.storage.history(oid, size))
+        return as_text(self.storage.history(oid, size))
 
     def pack(self, t: float | datetime | None = None, days: float = 0) -> None:
         """Drop what is not needed since `t` (seconds since 1970 or a `datetime`; None: now).
@@ -329,7 +278,7 @@ class Database:
         """Describe the transactions that can be undone, newest first; see `UndoableStorage`."""
         if not self.supportsUndo():
             return []
-        return _as_text(self.storage.undoLog(first, last, filter))
+        return as_text(self.storage.undoLog(first, last, filter))
 
     def undoInfo(
         self, first: int = 0, last: int = -20, specification: Mapping[str, Any] | None = None
@@ -337,7 +286,7 @@ class Database:
         """Describe those whose description has all items of `specification`."""
         if not self.supportsUndo():
             return []
-        return _as_text(self.storage.undoInfo(first, last, specification))
+        return as_text(self.storage.undoInfo(first, last, specification))
 
     def undo(self, id: bytes | str, txn: Any = None) -> None:  # noqa: A002  ZODB's name
         """Undo a transaction, by the `id` that `undoLog` gave, when `txn` commits.
@@ -354,7 +303,7 @@ class Database:
         if txn is None:
             txn = transactions.get()
         # Undoing a later one can make room for an earlier one, not the other way round.
-        txn.join(TransactionalUndo(self, _newest_first(ids)))
+        txn.join(TransactionalUndo(self, newest_first(ids)))
 
     def undo_instance(self) -> UndoSnapshot:
         """Return what carries out an undo, and tells all connections about it."""
@@ -423,36 +372,11 @@ class Database:
         with self._lock:
             pools = self.pool, self.historical_pool
             connections = [each for pool in pools for each in pool]
-            done = total(
-                [*(each.counters for each in connections), *(pool.forgotten for pool in pools)]
-            )
-        storage = self.storage
-        return Metrics(
-            **asdict(done),
-            connections_open=sum(each.opened is not None for each in connections),
-            connections_resting=sum(each.opened is None for each in connections),
-            objects_in_memory=sum(each._cache.cache_non_ghost_count for each in connections),
-            storage=MappingProxyType(
-                dict(storage.counters()) if capabilities_of(storage).counting else {}
-            ),
-        )
+            return metrics_of(connections, [pool.forgotten for pool in pools], self.storage)
 
     def connectionDebugInfo(self) -> list[dict[str, Any]]:
         """Return, for each connection, `opened` (text or None), `info` and `before`."""
-        now = time.time()
-        rows = []
-        for connection in self._each():
-            opened = connection.opened
-            rows.append(
-                {
-                    "opened": None
-                    if opened is None
-                    else f"{time.ctime(opened)} ({now - opened:.2f}s)",
-                    "info": " ".join(str(item) for item in connection.getDebugInfo()),
-                    "before": connection.before,
-                }
-            )
-        return rows
+        return cache.debug_info(self._each())
 
     def getActivityMonitor(self) -> ActivityMonitor | None:
         return self._activity_monitor
@@ -485,42 +409,34 @@ class Database:
             self.historical_pool.drop_expired()
 
     def getCacheSize(self) -> int:
-        return self._cache_size
+        return self.pool.cache_size
 
     def setCacheSize(self, size: int) -> None:
         """Have every cache aim at `size` objects."""
         with self._lock:
-            self._cache_size = size
-            for connection in self.pool:
-                connection.set_cache_size(size)
+            self.pool.resize_caches(size=size)
 
     def getCacheSizeBytes(self) -> int:
-        return self._cache_size_bytes
+        return self.pool.cache_size_bytes
 
     def setCacheSizeBytes(self, size: int) -> None:
         """Have every cache aim at `size` bytes of records, 0 for no bound."""
         with self._lock:
-            self._cache_size_bytes = size
-            for connection in self.pool:
-                connection.set_cache_size(size_bytes=size)
+            self.pool.resize_caches(size_bytes=size)
 
     def getHistoricalCacheSize(self) -> int:
-        return self._historical_cache_size
+        return self.historical_pool.cache_size
 
     def setHistoricalCacheSize(self, size: int) -> None:
         with self._lock:
-            self._historical_cache_size = size
-            for connection in self.historical_pool:
-                connection.set_cache_size(size)
+            self.historical_pool.resize_caches(size=size)
 
     def getHistoricalCacheSizeBytes(self) -> int:
-        return self._historical_cache_size_bytes
+        return self.historical_pool.cache_size_bytes
 
     def setHistoricalCacheSizeBytes(self, size: int) -> None:
         with self._lock:
-            self._historical_cache_size_bytes = size
-            for connection in self.historical_pool:
-                connection.set_cache_size(size_bytes=size)
+            self.historical_pool.resize_caches(size_bytes=size)
 
     # The end
 
@@ -558,33 +474,3 @@ class Database:
     def __repr__(self) -> str:
         closed = "closed " if self._closed else ""
         return f"<{closed}database {self.database_name!r} over {self.getName()}>"
-
-
-def _tid(moment: Moment) -> bytes:
-    if isinstance(moment, str):
-        return parse_tid(moment)
-    return tid_from_datetime(moment) if isinstance(moment, datetime) else moment
-
-
-def _as_text(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return entries that describe transactions, with the bytes of the storage as text."""
-    return [
-        {
-            name: value.decode("utf-8", "replace")
-            if name in _TEXTS and isinstance(value, bytes)
-            else value
-            for name, value in entry.items()
-        }
-        for entry in entries
-    ]
-
-
-def _newest_first(ids: Sequence[bytes | str]) -> Sequence[bytes]:
-    """Return undo ids, newest first, or as they are if they are not known to be tids."""
-    given = [each.encode() if isinstance(each, str) else each for each in ids]
-    try:
-        # A file storage's ids are tids in base 64, which does not sort like them.
-        tids = {each: each if len(each) == 8 else b64decode(each, validate=True) for each in given}
-    except ValueError:
-        return given
-    return sorted(given, key=tids.__getitem__, reverse=True)

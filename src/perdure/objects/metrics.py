@@ -1,10 +1,16 @@
 """What a database has done so far, in numbers: counted by connections, added up when asked."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Counters", "Metrics", "total"]
+from perdure.capabilities import capabilities_of
+
+if TYPE_CHECKING:
+    from perdure.objects.connection import Connection
+
+__all__ = ["Counters", "Metrics", "metrics_of", "total"]
 
 
 @dataclass(slots=True)
@@ -57,3 +63,19 @@ def total(counters: Iterable[Counters]) -> Counters:
 
 
 _NAMES = [each.name for each in fields(Counters)]
+
+
+def metrics_of(
+    connections: Sequence["Connection"], forgotten: Iterable[Counters], storage: Any
+) -> Metrics:
+    """Return the metrics of a database: its connections, what earlier ones did, its storage."""
+    done = total([*(each.counters for each in connections), *forgotten])
+    return Metrics(
+        **asdict(done),
+        connections_open=sum(each.opened is not None for each in connections),
+        connections_resting=sum(each.opened is None for each in connections),
+        objects_in_memory=sum(each._cache.cache_non_ghost_count for each in connections),
+        storage=MappingProxyType(
+            dict(storage.counters()) if capabilities_of(storage).counting else {}
+        ),
+    )

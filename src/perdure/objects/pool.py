@@ -32,13 +32,23 @@ class ConnectionPool:
     """Connections of one database: all of them, and those that nobody uses.
 
     `size` is how many are kept at rest (and may be open without a warning),
-    `timeout_s` how long one may rest before it is dropped. The pool has no lock:
+    `timeout_s` how long one may rest before it is dropped, `cache_size` and
+    `cache_size_bytes` what the cache of each is to aim at. The pool has no lock:
     its database calls it under its own.
     """
 
-    def __init__(self, size: int, timeout_s: float, warns: bool = True) -> None:
+    def __init__(
+        self,
+        size: int,
+        timeout_s: float,
+        cache_size: int = 400,
+        cache_size_bytes: int = 0,
+        warns: bool = True,
+    ) -> None:
         self.size = size
         self.timeout_s = timeout_s
+        self.cache_size = cache_size
+        self.cache_size_bytes = cache_size_bytes
         self._warns = warns
         self._resting: list[_Resting] = []  # the one used last is at the end
         self._all: WeakSet[Connection] = WeakSet()
@@ -91,6 +101,13 @@ class ConnectionPool:
         """Keep `size` at rest from now on."""
         self.size = size
         self.drop_expired()
+
+    def resize_caches(self, size: int | None = None, size_bytes: int | None = None) -> None:
+        """Have the caches aim at another number of objects, or of bytes, from now on."""
+        self.cache_size = self.cache_size if size is None else size
+        self.cache_size_bytes = self.cache_size_bytes if size_bytes is None else size_bytes
+        for connection in self:
+            connection.set_cache_size(size, size_bytes)
 
     def clear(self) -> None:
         """Drop all that rest."""

@@ -1,8 +1,37 @@
-"""The root of a database, as a mapping and by attributes."""
+"""The root of a database: how it comes to be, and how it is used, as a mapping or by attributes."""
 
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["RootConvenience"]
+from perdure.ids import ROOT_OID, ZERO
+from perdure.interfaces import TransactionMetaData
+
+__all__ = ["RootConvenience", "create_root"]
+
+_EMPTY_ROOT: Final = (
+    b"\x80\x03cpersistent.mapping\nPersistentMapping\nq\x00."
+    b"\x80\x03}q\x01X\x04\x00\x00\x00dataq\x02}q\x03s."
+)
+"""The record of a new root: what an empty PersistentMapping is stored as."""
+
+
+def create_root(snapshot: Any) -> None:
+    """Commit an empty root where there is none yet; `snapshot` is released."""
+    try:
+        snapshot.poll_invalidations()
+        try:
+            snapshot.load(ROOT_OID)
+        except KeyError:  # of any storage: not all raise ours
+            metadata = TransactionMetaData(description="initial database creation")
+            snapshot.tpc_begin(metadata)
+            try:
+                snapshot.store(ROOT_OID, ZERO, _EMPTY_ROOT, "", metadata)
+                snapshot.tpc_vote(metadata)
+                snapshot.tpc_finish(metadata)
+            except BaseException:
+                snapshot.tpc_abort(metadata)
+                raise
+    finally:
+        snapshot.release()
 
 
 class RootConvenience:

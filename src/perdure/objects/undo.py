@@ -1,6 +1,10 @@
-"""Undo as part of a transaction: a data manager that undoes transactions when it commits."""
+"""Undo as part of a transaction: a data manager that undoes transactions when it commits.
 
-from collections.abc import Sequence
+And what is said about transactions that can be undone, as text.
+"""
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.interfaces import TransactionMetaData
@@ -8,7 +12,9 @@ from perdure.interfaces import TransactionMetaData
 if TYPE_CHECKING:
     from perdure.objects.database import Database
 
-__all__ = ["TransactionalUndo"]
+__all__ = ["TransactionalUndo", "as_text", "newest_first"]
+
+_TEXTS = frozenset({"user_name", "description"})
 
 
 class TransactionalUndo:
@@ -50,3 +56,27 @@ class TransactionalUndo:
         if self._begun:
             self._storage.tpc_abort(self._metadata)
         self._storage.release()
+
+
+def as_text(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return entries that describe transactions, with the bytes of the storage as text."""
+    return [
+        {
+            name: value.decode("utf-8", "replace")
+            if name in _TEXTS and isinstance(value, bytes)
+            else value
+            for name, value in entry.items()
+        }
+        for entry in entries
+    ]
+
+
+def newest_first(ids: Sequence[bytes | str]) -> Sequence[bytes]:
+    """Return undo ids, newest first, or as they are if they are not known to be tids."""
+    given = [each.encode() if isinstance(each, str) else each for each in ids]
+    try:
+        # A file storage's ids are tids in base 64, which does not sort like them.
+        tids = {each: each if len(each) == 8 else b64decode(each, validate=True) for each in given}
+    except ValueError:
+        return given
+    return sorted(given, key=tids.__getitem__, reverse=True)

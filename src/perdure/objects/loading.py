@@ -1,0 +1,150 @@
+"""From an oid to an object, from a ghost to its state: what a connection reads.
+
+`load` is that of the connection's snapshot, or of the savepoints over it. A
+record that is missing is an error that says who refers to it.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from perdure.errors import ConnectionStateError, POSKeyError, dotted_name
+from perdure.ids import oid_repr
+from perdure.objects.blob import Blob
+from perdure.objects.changes import Changes
+from perdure.objects.metrics import Counters
+from perdure.objects.turn import Turn, refuse_closed, refuse_thread
+from perdure.records import RecordReader, references
+
+if TYPE_CHECKING:
+    from perdure.objects.connection import Connection
+
+__all__ = ["Loader"]
+
+_REFERRERS_LOOKED_AT: Final = 1000
+
+
+class Loader:
+    """Reads for one connection.
+
+    `storage` is what is read: the snapshot, or savepoints over it. `cache` is the
+    connection's, `reader` reads records into it, `counters` count the loads.
+    """
+
+    def __init__(
+        self,
+        connection: "Connection",
+        storage: Any,
+        cache: Any,
+        find_class: Callable[[str, str], Any],
+        changes: Changes,
+        counters: Counters,
+        turn: Turn,
+    ) -> None:
+        self._connection = connection
+        self._find_class = find_class
+        self._changes = changes
+        self._counters = counters
+        self._turn = turn
+        self._earlier_hits = 0  # of readers before this one
+        self.read_from(storage)
+        self._use(cache)
+
+    def read_from(self, storage: Any) -> None:
+        """Load from `storage` from now on."""
+        self.storage = storage
+        self.load: Callable[[bytes], tuple[bytes, bytes]] = storage.load
+
+    def use_cache(self, cache: Any) -> None:
+        """Keep objects in another cache from now on."""
+        self._earlier_hits += self.reader.hits
+        self._use(cache)
+
+    def _use(self, cache: Any) -> None:
+        self._cache = cache
+        self.reader = RecordReader(self._connection, cache, self._find_class)
+
+    @property
+    def hits(self) -> int:
+        """How many references led to an object in the cache."""
+        return self._earlier_hits + self.reader.hits
+
+    def get(self, oid: bytes) -> Any:
+        """Return the object with this oid, as a ghost if it is not in memory.
+
+        Raises `POSKeyError` if there is none.
+        """
+        obj = self._cache.get(oid)
+        if obj is None:
+            obj = self._changes.added.get(oid)
+        if obj is not None:
+            return obj
+        try:
+            record = self.load(oid)[0]
+        except KeyError:
+            self._refuse_without_transaction()
+            raise POSKeyError(oid) from None
+        ghost = self.reader.ghost(record)
+        # Making the ghost may have loaded it, where it refers to itself.
+        obj = self._cache.get(oid)
+        if obj is None:
+            self._cache.new_ghost(oid, ghost)
+            obj = ghost
+        return obj
+
+    def set_state(self, obj: Any) -> None:
+        """Give a ghost its state; see `Connection.setstate`."""
+        # The hottest path: no context manager, no call that can be avoided.
+        if not self._turn.acquire(False):
+            refuse_thread(self._connection, "load an object of")
+        try:
+            if self._connection.opened is None:
+                refuse_closed(self._connection, f"load oid {oid_repr(obj._p_oid)} of")
+            oid = obj._p_oid
+            try:
+                record, serial = self.load(oid)
+            except KeyError:  # of any storage: not all raise ours
+                raise self._missing(obj) from None
+            if type(obj) is Blob:  # it has no subclasses
+                obj._p_blob_committed = self.storage.loadBlob(oid, serial)
+            self.reader.set_state(obj, record)
+            self._counters.loads += 1
+            obj._p_serial = serial
+            size = len(record)
+            if not isinstance(obj, type):
+                obj._p_estimated_size = size
+            self._cache.update_object_size_estimation(oid, size)
+        finally:
+            self._turn.release()
+
+    def _refuse_without_transaction(self) -> None:
+        # Only where something is missing: looking each time would cost each load.
+        if self._connection.is_before_first_transaction():
+            raise ConnectionStateError(
+                f"{self._connection!r} has an explicit transaction manager, "
+                "and no transaction was begun; call begin() on the manager first"
+            )
+
+    def _missing(self, obj: Any) -> POSKeyError:
+        """Return the error for a ghost without a record; it says who refers to it."""
+        self._refuse_without_transaction()
+        oid = obj._p_oid
+        referrer = self._find_referrer(oid)
+        return POSKeyError(
+            oid,
+            class_name=dotted_name(obj if isinstance(obj, type) else type(obj)),
+            referrer_oid=None if referrer is None else referrer._p_oid,
+            referrer_class=None if referrer is None else dotted_name(type(referrer)),
+        )
+
+    def _find_referrer(self, oid: bytes) -> Any:
+        # Whoever led here was loaded lately: look there first, and not for ever.
+        for _oid, candidate in self._cache.lru_items()[: -_REFERRERS_LOOKED_AT - 1 : -1]:
+            if candidate._p_oid == oid or candidate._p_changed is None:
+                continue
+            try:
+                record = self.load(candidate._p_oid)[0]
+            except KeyError:
+                continue  # new, or gone as well
+            if oid in references(record):
+                return candidate
+        return None

@@ -1,0 +1,70 @@
+"""Whose turn it is: a connection belongs to one thread at a time, and only while it is open.
+
+It may pass from one thread to another, but a call while another thread is
+inside is refused.
+"""
+
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from perdure.errors import ConnectionStateError
+
+if TYPE_CHECKING:
+    from perdure.objects.connection import Connection
+
+__all__ = ["Turn", "refuse_closed", "refuse_thread"]
+
+
+class Turn:
+    """Who is inside one connection; `with turn("do something with"):` is one call.
+
+    `acquire(False)` and `release()` are for a path that cannot afford an object
+    for each call; `acquire(True, timeout_s)` waits.
+    """
+
+    __slots__ = ("_connection", "acquire", "release")
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        lock = RLock()  # a call may lead to another one
+        self.acquire = lock.acquire
+        self.release = lock.release
+
+    def __call__(self, what: str, even_if_closed: bool = False) -> "_Call":
+        """Return a context manager that refuses a second thread, and a closed connection."""
+        return _Call(self._connection, self, what, even_if_closed)
+
+
+class _Call:
+    __slots__ = ("_connection", "_even_if_closed", "_turn", "_what")
+
+    def __init__(
+        self, connection: "Connection", turn: Turn, what: str, even_if_closed: bool
+    ) -> None:
+        self._connection = connection
+        self._turn = turn
+        self._what = what
+        self._even_if_closed = even_if_closed
+
+    def __enter__(self) -> None:
+        if not self._turn.acquire(False):
+            refuse_thread(self._connection, self._what)
+        if self._connection.opened is None and not self._even_if_closed:
+            self._turn.release()
+            refuse_closed(self._connection, self._what)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._turn.release()
+
+
+def refuse_closed(connection: "Connection", what: str) -> None:
+    raise ConnectionStateError(
+        f"cannot {what} {connection!r}: it is closed; open another one with db.open()"
+    )
+
+
+def refuse_thread(connection: "Connection", what: str) -> None:
+    raise ConnectionStateError(
+        f"cannot {what} {connection!r}: another thread is using it; "
+        "open a connection for each thread"
+    )
