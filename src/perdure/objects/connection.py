@@ -423,6 +423,15 @@ class Connection:
         if size_bytes is not None:
             self._cache.cache_size_bytes = size_bytes
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether it takes part in a transaction that was neither committed nor aborted."""
+        return self._changes.joined
+
+    def uncommitted(self) -> list[Any]:
+        """Return the objects changed since the last commit, abort or savepoint, in that order."""
+        return [*self._changes.registered]
+
     def isReadOnly(self) -> bool:
         """Return whether a commit of changes would be refused."""
         return bool(self._snapshot.isReadOnly())

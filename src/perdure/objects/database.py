@@ -330,6 +330,10 @@ class Database:
         """Tell subscribers that there is something new."""
         self._feed.changed()
 
+    def open_connections(self) -> list[Connection]:
+        """Return the connections that are in use, to the present and to the past."""
+        return [connection for connection in self._each() if connection.opened is not None]
+
     # Caches and pools
 
     def _each(self) -> list[Connection]:
