@@ -1,13 +1,15 @@
 """A data file that another process writes: what came since, and is it still the file."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from perdure.errors import FileReplacedError
+from perdure.interfaces import StorageWrapper
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Transaction
 
-__all__ = ["is_at_its_path", "later_transactions"]
+__all__ = ["is_at_its_path", "later_transactions", "successor", "take_in", "was_replaced"]
 
 
 def is_at_its_path(file: DataFile) -> bool:
@@ -36,3 +38,38 @@ def later_transactions(view: View) -> Iterator[Transaction]:
             return
         yield found
         position = found.end
+
+
+def was_replaced(view: View) -> bool:
+    """Return whether the path names another file by now, or this one has lost transactions."""
+    return not is_at_its_path(view.file) or view.file.size() < view.end
+
+
+def take_in(view: View, wrapper: StorageWrapper | None) -> bool:
+    """Make visible what was committed behind the end of `view`; return whether that is anything.
+
+    `wrapper` is told first.
+    """
+    found = False
+    for later in later_transactions(view):
+        records = {} if later.header.status == b"u" else later.records
+        if wrapper is not None:
+            # Before anybody can see it, as in a commit of our own.
+            wrapper.invalidate(later.header.tid, list(records))
+        view.publish(later.header.tid, records, later.end)
+        found = True
+    return found
+
+
+def successor(view: View, open_view: Callable[[], View]) -> View:
+    """Return the view of the file that has taken the place of the one of `view`.
+
+    Raises `FileReplacedError` if it is older, or if there is none.
+    """
+    path = view.file.path
+    if not path.exists():
+        raise FileReplacedError(path)
+    newer = open_view()
+    if newer.last_tid < view.last_tid:
+        raise FileReplacedError(path)
+    return newer

@@ -3,9 +3,11 @@
 import struct
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from perdure.errors import CorruptDataError
+from perdure.ids import MAX_TID
 from perdure.interfaces import StoredRecord
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.encoding import Metadata
@@ -23,7 +25,7 @@ from perdure.storages.file.scan import Scanner, Unsound
 from perdure.storages.file.window import Window
 from perdure.storages.iterated import IteratedTransaction
 
-__all__ = ["backward", "forward", "position_from", "read_transaction"]
+__all__ = ["backward", "forward", "latest", "position_from", "read_transaction"]
 
 
 _READ_AHEAD: Final = 512
@@ -52,6 +54,12 @@ def forward(view: View, start: bytes | None, stop: bytes | None) -> Iterator[Ite
                 partial(_records, view, position, header),
             )
         position += header.length + NUMBER.size
+
+
+def latest(view: View, count: int) -> Iterator[IteratedTransaction]:
+    """Yield the last `count` transactions, oldest first."""
+    recent = list(islice(backward(view), max(count, 0)))
+    return forward(view, recent[-1][1].tid if recent else MAX_TID, None)
 
 
 def backward(view: View) -> Iterator[tuple[int, TransactionHeader]]:

@@ -9,7 +9,7 @@ from os import pread
 from typing import Final
 
 from perdure.errors import CorruptDataError, POSKeyError
-from perdure.ids import after
+from perdure.ids import after, oid_repr
 from perdure.interfaces import Loaded, Revision
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.format import (
@@ -104,6 +104,17 @@ class View:
         while found is not None and not self.origin(found, self.index.get(found)):
             found = self.index.next(after(found))
         return found
+
+    def record_from(self, oid: bytes) -> tuple[bytes, bytes, bytes, bytes | None]:
+        """Return oid, tid and data of the first object from `oid` on, and the oid after it.
+
+        Raises `ValueError` where there is none.
+        """
+        found = self.next_existing(oid)
+        if found is None:
+            raise ValueError(f"no object has oid {oid_repr(oid)} or a higher one")
+        data, tid = self.load(found)
+        return found, tid, data, self.next_existing(after(found))
 
     def find(self, oid: bytes, newest: int, tid: bytes) -> int:
         """Return where `tid` wrote `oid`, looking back from `newest`; 0 if it did not."""

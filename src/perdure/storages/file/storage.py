@@ -2,39 +2,28 @@
 
 This is the face; what it does is done by its parts.
 
-    openfile, loading, tail   from a file to the view of it
+    opening, loading, tail    from a file to the view of it
     reader                    the view: records by oid, read without locks
     committing                two-phase commit, with groups sharing syncs
     iterate, past             transactions in order, the past of an object
-    packing, pack             a smaller file with what is still needed
+    blobs                     the files beside the records
+    packs, packing, pack      a smaller file with what is still needed
     checkpoints               the index, saved now and then
 """
 
 import logging
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from zope.interface import alsoProvides
 
-from perdure.blobs import BlobDirectory, StagedBlobs, open_blob_directory, pack_blobs
-from perdure.clock import tid_at, time_of
-from perdure.errors import (
-    FileReplacedError,
-    FileStorageError,
-    POSKeyError,
-    ReadOnlyError,
-    StorageClosedError,
-    Unsupported,
-)
+from perdure.errors import POSKeyError, ReadOnlyError, StorageClosedError
 from perdure.fileops import FileOperations
-from perdure.ids import MAX_TID, ZERO, after, oid_repr
+from perdure.ids import ZERO
 from perdure.interfaces import (
     INTERFACES,
     BlobRestoreableStorage,
@@ -54,24 +43,20 @@ from perdure.interfaces import (
 )
 from perdure.storages import undolog
 from perdure.storages.copying import copy_transactions
+from perdure.storages.file.blobs import FileBlobs
 from perdure.storages.file.checkpoints import CHECKPOINT_BYTES, Checkpoints
 from perdure.storages.file.committing import Committer
-from perdure.storages.file.following import is_at_its_path, later_transactions
-from perdure.storages.file.iterate import backward, forward
-from perdure.storages.file.loading import Loading, Progress, index_path, load_view
+from perdure.storages.file.following import successor, take_in, was_replaced
+from perdure.storages.file.iterate import forward, latest
+from perdure.storages.file.loading import Progress
 from perdure.storages.file.lock import FileLock
-from perdure.storages.file.openfile import access, open_data_file
-from perdure.storages.file.pack import (
-    Cancel,
-    Pack,
-    PackEstimate,
-    PackProgress,
-    remove_leftover,
-)
+from perdure.storages.file.openfile import access
+from perdure.storages.file.opening import Opening
+from perdure.storages.file.pack import Cancel, PackEstimate, PackProgress
 from perdure.storages.file.packing import Packing
+from perdure.storages.file.packs import Packs
 from perdure.storages.file.past import revisions, undoable
 from perdure.storages.file.reader import View
-from perdure.storages.file.tail import set_aside, write_again
 from perdure.storages.iterated import IteratedTransaction
 from perdure.storages.oids import OidSource
 from perdure.storages.resolving import Resolver
@@ -133,23 +118,26 @@ class FileStorage:
         self.pack_keep_old = pack_keep_old
         self.blob_dir = None if blob_dir is None else os.path.abspath(blob_dir)
         self._path = Path(os.path.abspath(file_name))
-        self._pack_gc = pack_gc
-        self._packer = packer
-        self._pack_lock = threading.Lock()
         self._operations = operations or FileOperations()
+        write_packed = None if packer is None else partial(packer, self)
+        self._packs = Packs(self._operations, self._path, pack_gc, write_packed)
         self._resolver = Resolver(self._load_committed)
         self._committer: Committer | None = None
         self._why_closed = f"{self._path} is closed"
         self._stop = stop
         self._lock = None if read_only else self._acquire_lock()
+        opening = Opening(self._operations, self._path, self.blob_dir, create, read_only)
         try:
-            self._blobs = self._open_blobs(read_only)
-            loading = self._open(read_only, create, stop, progress)
+            self._blob_directory = opening.blobs()
+            loading = opening.view(stop, progress)
             self._view: View | None = loading.view
-            self._clean_blobs(loading.view, read_only, create)
+            opening.clean(self._blob_directory, loading.view)
         except BaseException:
             self._release_lock()
             raise
+        self._blobs = FileBlobs(self._path, self._blob_directory)
+        if blob_dir is not None:
+            alsoProvides(self, INTERFACES[BlobRestoreableStorage])
         self._oids = OidSource(loading.view.index.highest() or ZERO)
         if not read_only:
             self._checkpoints = Checkpoints(self._operations, loading, checkpoint_bytes)
@@ -158,55 +146,10 @@ class FileStorage:
                 loading.view,
                 quota,
                 self._resolve,
-                self._lose_view,
-                self._blobs,
+                partial(self._use, None),
+                self._blob_directory,
                 self._checkpoints.published,
             )
-
-    def _open(
-        self, read_only: bool, create: bool, stop: bytes | None, progress: Progress | None
-    ) -> Loading:
-        operations, path = self._operations, self._path
-        file = open_data_file(operations, path, read_only, create)
-        if create:
-            consequence = "the file is new and empty; it was not opened"
-            with access(path, "remove its index", consequence), suppress(FileNotFoundError):
-                operations.unlink(index_path(path))
-        with access(path, "read it", "it was not opened"):
-            if not read_only:
-                remove_leftover(operations, path)
-            loading = load_view(file, stop, progress)
-            view, torn = loading.view, loading.torn
-            _warn_of_the_future(path, view.last_tid)
-            if torn is not None and not (read_only and torn.unfinished):
-                text = "%s, byte %d: found %s, expected %s; the file ends before this transaction"
-                log.warning(text, path, torn.position, torn.found, torn.expected)
-            if not read_only:
-                if torn is not None:
-                    aside = set_aside(operations, file, file.size(), view.end)
-                    log.warning("%s: what stood behind its end is now in %s", path, aside)
-                # Readers are about to see what a process may not have synced that was
-                # killed, or failed to: its last commits, a cut, the name of the file.
-                write_again(operations, file, loading.durable, view.end)
-                operations.sync_directory(path.parent)
-        return loading
-
-    def _open_blobs(self, read_only: bool) -> BlobDirectory | None:
-        if self.blob_dir is None:
-            return None
-        alsoProvides(self, INTERFACES[BlobRestoreableStorage])
-        return open_blob_directory(Path(self.blob_dir), self._operations, read_only)
-
-    def _clean_blobs(self, view: View, read_only: bool, create: bool) -> None:
-        """Remove blobs of transactions that never were, or that are not there any more."""
-        if self._blobs is None or read_only:
-            return
-        with access(self._blobs.path, "clean it", "the database was not opened"):
-            left = self._blobs.clean(view.last_tid)
-            if create:
-                left += pack_blobs(self._blobs, MAX_TID, lambda oid, tid: False)
-            if left:
-                log.info("%s: removed %d blobs of no transaction", self._blobs.path, left)
 
     def _acquire_lock(self) -> FileLock:
         with access(self._path, "lock it", "nothing was changed"):
@@ -219,7 +162,7 @@ class FileStorage:
     # What it is
 
     def close(self) -> None:
-        with self._pack_lock:
+        with self._packs.none_running():
             committer = self._committer
             try:
                 if committer is not None:
@@ -276,31 +219,15 @@ class FileStorage:
         """
         if self._lock is not None or self._stop is not None:
             return False
-        with self._pack_lock, access(self._path, "read it", "what was read before stays"):
-            view = self._opened()
-            if not is_at_its_path(view.file) or view.file.size() < view.end:
-                return self._follow(view)
-            found = False
-            for later in later_transactions(view):
-                records = {} if later.header.status == b"u" else later.records
-                if self._resolver.wrapper is not None:
-                    # Before anybody can see it, as in a commit of our own.
-                    self._resolver.wrapper.invalidate(later.header.tid, list(records))
-                view.publish(later.header.tid, records, later.end)
-                found = True
-            return found
-
-    def _follow(self, old: View) -> bool:
-        """Use the file that has taken the place of the one of `old`."""
-        if not self._path.exists():
-            raise FileReplacedError(self._path)
-        view = self._open(True, False, None, None).view
-        if view.last_tid < old.last_tid:
-            raise FileReplacedError(self._path)
-        self._view = view
-        if self._resolver.wrapper is not None:
-            self._resolver.wrapper.invalidateCache()
-        return True
+        with self._packs.none_running(), access(self._path, "read it", "what was read stays"):
+            view, wrapper = self._opened(), self._resolver.wrapper
+            if not was_replaced(view):
+                return take_in(view, wrapper)
+            opening = Opening(self._operations, self._path, None, create=False, read_only=True)
+            self._view = successor(view, lambda: opening.view(None, None).view)
+            if wrapper is not None:
+                wrapper.invalidateCache()
+            return True
 
     def _opened(self) -> View:
         if self._view is None:
@@ -312,8 +239,8 @@ class FileStorage:
             return StorageClosedError(self._committer.why_closed)
         return StorageClosedError(self._why_closed)
 
-    def _lose_view(self) -> None:
-        self._view = None
+    def _use(self, view: View | None) -> None:
+        self._view = view
 
     # Reading
 
@@ -348,12 +275,7 @@ class FileStorage:
         self,
         next: bytes | None = None,  # noqa: A002  the contract's name
     ) -> tuple[bytes, bytes, bytes, bytes | None]:
-        view = self._opened()
-        oid = view.next_existing(ZERO if next is None else next)
-        if oid is None:
-            raise ValueError(f"no object has oid {oid_repr(next)} or a higher one")
-        data, tid = view.load(oid)
-        return oid, tid, data, view.next_existing(after(oid))
+        return self._opened().record_from(ZERO if next is None else next)
 
     # Looking back
 
@@ -386,10 +308,7 @@ class FileStorage:
 
     def lastInvalidations(self, count: int) -> list[tuple[bytes, list[bytes]]]:
         """Return (tid, oids) of the last `count` transactions, oldest first."""
-        view = self._opened()
-        recent = list(islice(backward(view), max(count, 0)))
-        start = recent[-1][1].tid if recent else MAX_TID
-        return [(t.tid, [record.oid for record in t]) for t in forward(view, start, None)]
+        return [(t.tid, [record.oid for record in t]) for t in latest(self._opened(), count)]
 
     # Two-phase commit
 
@@ -488,7 +407,7 @@ class FileStorage:
         version: str,
         transaction: HasMetaData,
     ) -> None:
-        blobs = self._staged(transaction)
+        blobs = self._blobs.staged(self._writable().blobs(transaction))
         self.store(oid, oldserial, data, version, transaction)
         blobs.add(oid, blobfilename)
 
@@ -501,31 +420,21 @@ class FileStorage:
         prev_txn: bytes | None,
         transaction: HasMetaData,
     ) -> None:
-        blobs = self._staged(transaction)
+        blobs = self._blobs.staged(self._writable().blobs(transaction))
         self.restore(oid, serial, data, "", prev_txn, transaction)
         blobs.add(oid, blobfilename)
 
     def loadBlob(self, oid: bytes, serial: bytes) -> str:
-        return str(self._blob_directory().find(oid, serial))
+        self._opened()
+        return self._blobs.path_of(oid, serial)
 
     def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
-        return self._blob_directory().open(oid, serial, blob)
+        self._opened()
+        return self._blobs.open(oid, serial, blob)
 
     def temporaryDirectory(self) -> str:
         self._writable()
-        return str(self._blob_directory().temporary)
-
-    def _blob_directory(self) -> BlobDirectory:
-        self._opened()
-        if self._blobs is None:
-            raise Unsupported(f"{self._path} keeps no blobs; open it with blob_dir")
-        return self._blobs
-
-    def _staged(self, transaction: HasMetaData) -> StagedBlobs:
-        staged = self._writable().blobs(transaction)
-        if staged is None:
-            raise Unsupported(f"{self._path} keeps no blobs; open it with blob_dir")
-        return staged
+        return self._blobs.temporary()
 
     # The file as a whole
 
@@ -547,28 +456,11 @@ class FileStorage:
         Raises `FileStorageSpaceError` where there is no room for the copy, and
         `PackCancelledError`; then the file is as it was.
         """
-        committer, stop = self._writable(), tid_at(t)
-        collect = self._pack_gc if gc is None else gc
-        if not self._pack_lock.acquire(blocking=False):
-            raise FileStorageError(f"{self._path} is being packed already")
-        try:
-            view = self._opened()
-            packing = Packing(
-                self._operations,
-                committer,
-                self._checkpoints,
-                self._blobs,
-                self.pack_keep_old,
-                self._use,
-            )
-            if self._packer is None:
-                packing.pack(view, stop, referencesf if collect else None, progress, cancel)
-            else:
-                packing.pack_with(
-                    view, stop, partial(self._packer, self, referencesf, stop, collect)
-                )
-        finally:
-            self._pack_lock.release()
+        committer, blobs = self._writable(), self._blob_directory
+        packing = Packing(
+            self._operations, committer, self._checkpoints, blobs, self.pack_keep_old, self._use
+        )
+        self._packs.pack(self._opened, packing, t, referencesf, gc, progress, cancel)
 
     def pack_estimate(
         self,
@@ -579,21 +471,8 @@ class FileStorage:
         cancel: Cancel | None = None,
     ) -> PackEstimate:
         """Return what `pack` with the same arguments would drop; changes nothing."""
-        collect = self._pack_gc if gc is None else gc
-        references = referencesf if collect else None
-        pack = Pack(self._operations, self._opened(), tid_at(t), references, cancel=cancel)
-        return pack.estimate()
-
-    def _use(self, view: View) -> None:
-        self._view = view
+        return self._packs.estimate(self._opened(), t, referencesf, gc, cancel)
 
     def copyTransactionsFrom(self, other: IterableStorage) -> None:
         """Write the transactions of another storage here, with their tids."""
         copy_transactions(other, self)
-
-
-def _warn_of_the_future(path: Path, last_tid: bytes) -> None:
-    ahead_s = time_of(last_tid) - time.time() if last_tid != ZERO else 0.0
-    if ahead_s > 0:
-        text = "%s: its last transaction is from %.0f seconds ahead; tids go on from there"
-        log.warning(text, path, ahead_s)
