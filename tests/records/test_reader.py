@@ -1,6 +1,7 @@
 """What `RecordReader` makes of records: ours, ZODB's, old ones and damaged ones."""
 
 import pickle
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -178,6 +179,35 @@ def test_a_record_of_another_shape_is_read_whole_although_its_class_is_known() -
     without_memo = HEAD.replace(b"q\x00", b"")
     jar.reader.set_state(node, without_memo + b"\x80\x03}X\x01\x00\x00\x00aK\x02s.")
     assert node.a == 2
+
+
+def test_what_stands_behind_a_state_does_not_reach_the_next_one() -> None:
+    jar = Jar()
+    node = Node()
+    behind = b"\x80\x03}X\x01\x00\x00\x00aK\x63s."
+    for number in range(4):
+        state = b"\x80\x03}X\x01\x00\x00\x00aK%cs." % number
+        jar.reader.set_state(node, HEAD + state + behind)
+        assert node.a == number
+
+
+def test_states_of_every_size_are_read_one_after_the_other() -> None:
+    for size in (0, 1, 255, 256, 65_000, 70_000, 200_000, 3):
+        value = [bytes([size % 251]) * size, "x" * size, list(range(size // 50))]
+        jar = stored(value=value)
+        node = jar.get(OID)
+        for _ in range(3):
+            jar._cache.minimize()
+            assert node.value == value
+
+
+def test_a_state_is_not_held_on_to_once_it_is_given_to_its_object() -> None:
+    jar = stored(point=Point(1, 2))
+    node = jar.get(OID)
+    for _ in range(3):
+        watched = weakref.ref(node.point)
+        jar._cache.minimize()
+        assert watched() is None
 
 
 # Refusals

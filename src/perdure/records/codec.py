@@ -11,9 +11,11 @@ read as `bytes`: text was Unicode there, and bytes lose nothing.
 
 import pickle
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any, Final
 
 __all__ = [
+    "LARGE",
     "PROTOCOL",
     "FindGlobal",
     "Memo",
@@ -21,6 +23,7 @@ __all__ = [
     "PersistentLoad",
     "Pickles",
     "RecordPickler",
+    "StateUnpickler",
     "memo_behind",
     "trial",
     "unpickler_of",
@@ -37,7 +40,8 @@ Memo = dict[int, tuple[int, Any]]
 """A pickler's: the number under which an object can be had again, and the object, by id."""
 
 
-_COPIED_BYTES: Final = 1 << 16
+LARGE: Final = 1 << 16
+"""From this many bytes on, what is read is not copied any more."""
 
 
 class Pickles:
@@ -64,7 +68,7 @@ class Pickles:
 
     def _part(self, start: int, end: int) -> Any:
         # The unpickler reads once what is left, and once to skip it: large records in place.
-        if end - start < _COPIED_BYTES:
+        if end - start < LARGE:
             return self._data[start:end]
         return memoryview(self._data)[start:end]
 
@@ -105,6 +109,55 @@ def unpickler_of(
         # Never a dictionary: CPython 3.11 loses its contents, and crashes on an empty one.
         unpickler.memo = memo
     return unpickler
+
+
+class _Parts:
+    """A file whose methods are those of other objects, in C: calling them costs little."""
+
+    __slots__ = ("peek", "read", "readline")
+
+    def __init__(self, ahead: BytesIO, behind: BytesIO) -> None:
+        self.peek = ahead.read
+        self.read = behind.read
+        self.readline = behind.readline
+
+
+class StateUnpickler:
+    """An unpickler that is used for one state after the other.
+
+    An unpickler takes what it reads from `peek`, all at once, and then calls
+    `read` for as many bytes as the pickle had. Two streams over the same bytes
+    are enough for both, with no function in Python between.
+    """
+
+    __slots__ = ("_ahead", "_behind", "_memo", "_unpickler")
+
+    def __init__(self, find_global: FindGlobal, persistent_load: PersistentLoad) -> None:
+        self._ahead = BytesIO()
+        self._behind = BytesIO()
+        self._unpickler = _Unpickler(_Parts(self._ahead, self._behind), encoding="bytes")
+        self._unpickler.find_class = find_global
+        self._unpickler.persistent_load = persistent_load
+        self._memo: Any = None
+
+    def load(self, data: bytes, memo: Any) -> Any:
+        """Return what the pickle `data` makes; `memo` is the one behind what stands before it.
+
+        The unpickler is fit for use again only if `is_reusable` says so afterwards.
+        """
+        if memo is not self._memo:
+            self._unpickler.memo = self._memo = memo
+        # Filled anew: a new stream costs more than this, which copies nothing.
+        self._ahead.__init__(data)  # type: ignore[misc]  # a stream allows it
+        self._behind.__init__(data)  # type: ignore[misc]
+        value = self._unpickler.load()
+        # Lets go of what the state has numbered.
+        self._unpickler.memo = memo
+        return value
+
+    def is_reusable(self) -> bool:
+        """Return whether the last pickle was read to its end, and nothing stands behind it."""
+        return not self._behind.read(1)
 
 
 def memo_behind(unpickler: _Unpickler) -> Memo | None:

@@ -14,7 +14,15 @@ from transaction.interfaces import TransientError
 from perdure.errors import ConnectionStateError, POSError, StateLoadError, dotted_name
 from perdure.records.broken import Broken, PersistentBroken, persistent_broken
 from perdure.records.classmeta import class_and_arguments, class_at_head, class_name
-from perdure.records.codec import PROTOCOL, FindGlobal, Pickles, memo_behind, unpickler_of
+from perdure.records.codec import (
+    LARGE,
+    PROTOCOL,
+    FindGlobal,
+    Pickles,
+    StateUnpickler,
+    memo_behind,
+    unpickler_of,
+)
 from perdure.records.inert import text
 from perdure.records.references import oid_in
 
@@ -53,6 +61,7 @@ class RecordReader:
         self._loading: dict[bytes, Any] = {}
         # By class: how its records begin, and the memo of an unpickler behind that.
         self._heads: dict[type, tuple[bytes, Any]] = {}
+        self._unused: StateUnpickler | None = None
 
     # Reading
 
@@ -95,13 +104,15 @@ class RecordReader:
         its state, with the error that was met as its cause; a `POSError` or a
         transient error met on the way passes as it is.
         """
-        if issubclass(type(obj), type):
-            self._loading[obj._p_oid] = obj
-        try:
+        head = self._heads.get(type(obj))
+        if head is not None and record.startswith(head[0]):
+            try:
+                state = self._state_behind(head, record)
+            except BaseException as error:
+                self._explain(error, obj, record)
+                raise
+        else:
             state = self._state_for(obj, record)
-        finally:
-            if self._loading:
-                self._loading.pop(obj._p_oid, None)
         try:
             obj.__setstate__(state)
         except (POSError, TransientError):
@@ -110,22 +121,43 @@ class RecordReader:
             reason = f"its __setstate__ raised {error!r}"
             raise StateLoadError(obj._p_oid, _name_of(obj), reason) from error
 
+    def _state_behind(self, head: tuple[bytes, Any], record: bytes) -> Any:
+        """Return the state in a record that begins with `head`."""
+        start = len(head[0])
+        if len(record) - start >= LARGE:
+            source = Pickles(record, start)
+            return unpickler_of(source, self._find_global, self._load_reference, head[1]).load()
+        # Taken out while it is in use: loading one object may load another.
+        unpickler, self._unused = self._unused, None
+        if unpickler is None:
+            unpickler = StateUnpickler(self._find_global, self._load_reference)
+        state = unpickler.load(record[start:], head[1])
+        if unpickler.is_reusable():
+            self._unused = unpickler
+        return state
+
     def _state_for(self, obj: Any, record: bytes) -> Any:
+        """Return the state, reading the class metadata too."""
+        is_class = issubclass(type(obj), type)
+        if is_class:
+            self._loading[obj._p_oid] = obj
         try:
-            head = self._heads.get(type(obj))
-            if head is not None and record.startswith(head[0]):
-                source = Pickles(record, len(head[0]))
-                return unpickler_of(source, self._find_global, self._load_reference, head[1]).load()
             return self._whole_state_for(obj, record)
-        except (POSError, TransientError):
+        except BaseException as error:
+            self._explain(error, obj, record)
             raise
-        except Exception as error:
+        finally:
+            if is_class:
+                self._loading.pop(obj._p_oid, None)
+
+    def _explain(self, error: BaseException, obj: Any, record: bytes) -> None:
+        """Raise a better error than what was met while reading, or return to let it pass."""
+        if isinstance(error, Exception) and not isinstance(error, POSError | TransientError):
             oid = None if obj is None else obj._p_oid
             name = _class_name_in(record) if obj is None else _name_of(obj)
             raise StateLoadError(oid, name, _reason(error)) from error
 
     def _whole_state_for(self, obj: Any, record: bytes) -> Any:
-        """Return the state, reading the class metadata too."""
         source = Pickles(record)
         unpickler = self._unpickler(source)
         metadata = unpickler.load()
