@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,31 @@ def test_options_reach_the_database_and_the_storage(here: Path) -> None:
         assert db.storage.isReadOnly()
         with pytest.raises(ReadOnlyError):
             put(db, 1)
+
+
+def test_every_option_of_a_file_can_be_given_with_its_path(here: Path) -> None:
+    of_file = set(signature(perdure.FileStorage).parameters) - {"file_name", "operations"}
+    assert of_file <= set(signature(perdure.DB).parameters)
+
+
+def test_the_index_is_saved_as_often_as_a_path_or_an_address_says(here: Path) -> None:
+    by_path = perdure.DB("path.fs", checkpoint_bytes=0)
+    by_address = perdure.open("file:address.fs?checkpoint_bytes=0")
+    for db, index in ((by_path, "path.fs.index"), (by_address, "address.fs.index")):
+        for number in range(3):
+            put(db, number)
+        db.storage._checkpoints.wait()
+        assert Path(index).exists()
+        db.close()
+
+
+def test_an_address_can_show_a_file_as_it_was(here: Path) -> None:
+    with perdure.DB("app.fs") as db:
+        put(db, "before")
+        moment = db.lastTransaction()
+        put(db, "after")
+    with perdure.open(f"file:app.fs?read_only=1&stop={tid_repr(after(moment))}") as db:
+        assert got(db) == "before"
 
 
 def test_read_only_can_be_asked_for_beside_the_address(here: Path) -> None:

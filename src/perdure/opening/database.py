@@ -2,24 +2,33 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from os import PathLike, fspath
+from os import PathLike, environ, fspath
 from os.path import exists
-from typing import Any
+from typing import Any, Final
 
 from perdure.errors import AddressError
 from perdure.interfaces import Storage
 from perdure.objects.connection import Connection
 from perdure.objects.database import Database
 from perdure.opening.address import Address, parse_address, read_only_address
+from perdure.opening.options import ADDRESS_DEFAULTS
 from perdure.opening.registry import forms, scheme_named
 from perdure.storages.file import FileStorage
+from perdure.storages.file.checkpoints import CHECKPOINT_BYTES
+from perdure.storages.file.loading import Progress
 from perdure.storages.file.storage import Packer
 from perdure.storages.memory import MappingStorage
 
-__all__ = ["DB", "connection", "open", "open_storage", "parse"]
+__all__ = ["DB", "ENVIRONMENT_VARIABLE", "connection", "open", "open_storage", "parse"]
+
+ENVIRONMENT_VARIABLE: Final = "PERDURE_ADDRESS"
+"""Where the address stands that is used when none is given."""
 
 ClassFactory = Callable[[Connection, str, str], Any]
 Path = str | PathLike[str]
+
+_OF_FILE = (False, False, None, None, True, True, None, None)
+"""The options of a file as they are where nobody gives any."""
 
 
 class DB(Database):
@@ -56,15 +65,20 @@ class DB(Database):
         pack_gc: bool = True,
         pack_keep_old: bool = True,
         packer: Packer | None = None,
-        blob_dir: str | None = None,
+        blob_dir: str | PathLike[str] | None = None,
+        checkpoint_bytes: int | None = CHECKPOINT_BYTES,
+        progress: Progress | None = None,
     ) -> None:
         given = storage
         of_file = create, read_only, stop, quota, pack_gc, pack_keep_old, packer, blob_dir
+        saving = checkpoint_bytes, progress
         if isinstance(storage, str):
             _refuse_address(storage)
         if isinstance(storage, str | PathLike):
-            storage = FileStorage(storage, *of_file)
-        elif of_file != (False, False, None, None, True, True, None, None):
+            storage = FileStorage(
+                storage, *of_file, checkpoint_bytes=checkpoint_bytes, progress=progress
+            )
+        elif (of_file, saving) != (_OF_FILE, (CHECKPOINT_BYTES, None)):
             raise TypeError("options of a file are for a database that is given by its path")
         elif storage is None:
             storage = MappingStorage()
@@ -94,7 +108,7 @@ class DB(Database):
 
 
 def open(  # noqa: A001  the name that people look for: perdure.open
-    address: Path,
+    address: Path | None = None,
     *,
     read_only: bool = False,
     databases: dict[str, Any] | None = None,
@@ -103,14 +117,16 @@ def open(  # noqa: A001  the name that people look for: perdure.open
 ) -> DB:
     """Return the database at an address, such as ``file:app.fs?cache_size=5000``.
 
-    A `PathLike` is a path, whatever is in it. `read_only` does without the right
-    to write, in every storage of the address. The other arguments are those of
-    `DB`; what they say goes before what the address says.
+    Without an address, the environment variable ``PERDURE_ADDRESS`` has it. A
+    `PathLike` is a path, whatever is in it. `read_only` does without the right to
+    write, in every storage of the address. The other arguments are those of `DB`;
+    what they say goes before what the address says. Caches hold 10,000 objects
+    unless the address says otherwise.
 
-    Raises `AddressError` if the address cannot be understood.
+    Raises `AddressError` if the address cannot be understood, or there is none.
     """
     parsed = parse(address, read_only=read_only)
-    options = dict(parsed.database)
+    options = {**ADDRESS_DEFAULTS, **parsed.database}
     if classes is not None:
         options["classes"] = classes
     storage = _open_storage(parsed)
@@ -131,21 +147,22 @@ def _refuse_address(path: str) -> None:
 
 
 def connection(
-    address: Path,
+    address: Path | None = None,
     *,
     read_only: bool = False,
     classes: Iterable[str] | None = None,
 ) -> Connection:
     """Return a connection to the database at an address; closing it closes the database.
 
-    Like ZODB's `connection`, but for addresses, of which a path is one.
+    The address is what `open` takes. Like ZODB's `connection`, but for addresses,
+    of which a path is one.
     """
     db = open(address, read_only=read_only, classes=classes)
     return db.open_then_close_db_when_connection_closes()
 
 
-def open_storage(address: Path | Address) -> Storage:
-    """Return the storage at an address, without a database.
+def open_storage(address: Path | Address | None = None) -> Storage:
+    """Return the storage at an address, without a database; see `open`.
 
     Raises `AddressError` if the address cannot be understood, or has options of
     the database, which nobody would heed.
@@ -153,16 +170,27 @@ def open_storage(address: Path | Address) -> Storage:
     return _open_storage(address if isinstance(address, Address) else parse(address))
 
 
-def parse(address: Path, *, read_only: bool = False) -> Address:
+def parse(address: Path | None = None, *, read_only: bool = False) -> Address:
     """Return what an address says, for the schemes that are known here.
 
-    With `read_only`, every storage in it is opened without the right to write.
+    Without an address it is what ``PERDURE_ADDRESS`` says. With `read_only`, every
+    storage in it is opened without the right to write.
     """
+    if address is None:
+        address = _address_in_environment()
     if isinstance(address, str):
         parsed = parse_address(address, forms)
     else:
         parsed = Address("file", fspath(address))
     return read_only_address(parsed, forms) if read_only else parsed
+
+
+def _address_in_environment() -> str:
+    address = environ.get(ENVIRONMENT_VARIABLE, "")
+    if not address:
+        reason = "is not set in the environment, and no address was given"
+        raise AddressError("", ENVIRONMENT_VARIABLE, reason)
+    return address
 
 
 def _open_storage(address: Address) -> Storage:
