@@ -209,6 +209,18 @@ class RecordPickler:
         self._pickler.dump(value)
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
+    def dump_behind(self, memo: Memo | None, value: Any) -> bytes:
+        """Return the bytes of a pickle that goes behind what `memo` stands for; all in one."""
+        pickler, chunks = self._pickler, self._chunks
+        if memo is not None:
+            pickler.memo = memo
+        try:
+            pickler.dump(value)
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        finally:
+            chunks.clear()
+            pickler.clear_memo()
+
     def memo(self) -> Memo:
         """Return a copy of the memo."""
         memo: Memo = self._pickler.memo.copy()

@@ -20,7 +20,7 @@ from typing import Final
 
 from perdure.records.opcodes import globals_in
 
-__all__ = ["local_name", "stored_name", "with_stored_names"]
+__all__ = ["OURS", "local_name", "stored_name", "with_stored_names"]
 
 Name = tuple[str, str]
 
@@ -78,13 +78,16 @@ def _opcode(name: Name) -> bytes:
     return b"c%s\n%s\n" % (name[0].encode(), name[1].encode())
 
 
+OURS: Final = b"cperdure."
+"""What stands in every pickle that names a class of ours; in nearly all it does not."""
+
 _EXCHANGE: Final = {_opcode(local): _opcode(stored) for local, stored in _STORED.items()}
 _CANDIDATE: Final = re.compile(b"|".join(map(re.escape, _EXCHANGE)))
 
 
 def with_stored_names(pickle: bytes) -> bytes:
     """Return `pickle`, one or several in a row, with ZODB's names for ZODB's classes."""
-    if b"cperdure." not in pickle:
+    if OURS not in pickle:
         return pickle
     candidates = [found.start() for found in _CANDIDATE.finditer(pickle)]
     if not candidates:

@@ -26,7 +26,7 @@ from perdure.errors import (
 from perdure.ids import oid_repr
 from perdure.records.broken import PersistentBroken
 from perdure.records.codec import Memo, RecordPickler, trial
-from perdure.records.names import with_stored_names
+from perdure.records.names import OURS, with_stored_names
 from perdure.records.paths import path_to
 
 __all__ = ["RecordWriter", "WriterJar"]
@@ -82,15 +82,12 @@ class RecordWriter:
             start, memo, state = *head, obj.__getstate__()
         else:
             start, memo, state = self._head_and_state(obj, cls)
-        pickler = self._pickler
-        pickler.start(memo)
         try:
-            return start + with_stored_names(pickler.dump(state))
+            data = self._pickler.dump_behind(memo, state)
         except BaseException as error:
             self._explain(error, obj, state)
             raise
-        finally:
-            pickler.forget()
+        return start + (with_stored_names(data) if OURS in data else data)
 
     # Class metadata
 
