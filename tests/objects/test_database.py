@@ -406,8 +406,12 @@ def test_a_cache_can_be_bounded_in_bytes(make_db: MakeDatabase) -> None:
     connection = database.open(transaction.TransactionManager())
     for node in connection.root.nodes:
         assert len(node.data) == 1000
+    assert connection._cache.total_estimated_size > 200_000
     connection.cacheGC()
-    assert connection._cache.total_estimated_size <= 52_000
+    assert 0 < connection._cache.total_estimated_size <= 52_000
+    assert connection._cache.cache_non_ghost_count < 60
+    connection.cacheMinimize()
+    assert connection._cache.total_estimated_size == 0
 
 
 def test_pool_settings_can_be_read_and_changed(db: Database) -> None:

@@ -110,9 +110,10 @@ class Loader:
             self._counters.loads += 1
             obj._p_serial = serial
             size = len(record)
+            # The cache first: it adds what is new to the size that the object has so far.
+            self._cache.update_object_size_estimation(oid, size)
             if not isinstance(obj, type):
                 obj._p_estimated_size = size
-            self._cache.update_object_size_estimation(oid, size)
         finally:
             self._turn.release()
 
