@@ -205,9 +205,11 @@ class RecordPickler:
             self._pickler.memo = memo
 
     def dump(self, value: Any) -> bytes:
-        self._chunks.clear()
-        self._pickler.dump(value)
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        try:
+            self._pickler.dump(value)
+            return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        finally:
+            self._chunks.clear()
 
     def dump_behind(self, memo: Memo | None, value: Any) -> bytes:
         """Return the bytes of a pickle that goes behind what `memo` stands for; all in one."""
@@ -227,7 +229,6 @@ class RecordPickler:
         return memo
 
     def forget(self) -> None:
-        self._chunks.clear()
         self._pickler.clear_memo()
 
 
