@@ -191,6 +191,15 @@ def test_the_message_says_where_what_and_what_instead() -> None:
     )
 
 
+def test_an_option_that_no_storage_has_is_answered_with_those_near_it() -> None:
+    with pytest.raises(AddressError) as caught:
+        parse("file:app.fs?readonly=1")
+    assert "(near are read_only)" in str(caught.value)
+    with pytest.raises(AddressError) as caught:
+        parse("file:app.fs?zzz=1")
+    assert "(there are cache_size, cache_size_bytes, classes," in str(caught.value)
+
+
 @settings(deadline=None)  # a busy machine is no finding
 @given(st.text(alphabet="filedmobr:()/?#=&% 1~.") | st.text())
 def test_any_text_is_an_address_or_an_address_error(text: str) -> None:

@@ -278,3 +278,68 @@ def test_an_address_is_not_taken_for_a_path(here: Path, address: str) -> None:
 def test_a_file_that_is_named_like_an_address_can_be_opened(here: Path) -> None:
     (here / "memory:").touch()
     perdure.DB("memory:").close()
+
+
+def test_without_an_address_the_environment_has_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERDURE_ADDRESS", "file:app.fs?cache_size=7")
+    with perdure.open() as db:
+        put(db, 1)
+        assert db.getCacheSize() == 7
+    connection = perdure.connection()
+    assert connection.root.value == 1
+    connection.close()
+    open_storage().close()
+    with perdure.open(read_only=True) as db:
+        assert db.storage.isReadOnly()
+    assert (here / "app.fs").is_file()
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_any_address_it_is_said_where_one_could_stand(
+    monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.delenv("PERDURE_ADDRESS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("PERDURE_ADDRESS", value)
+    with pytest.raises(AddressError, match="'PERDURE_ADDRESS' is not set in the environment"):
+        perdure.open()
+
+
+def test_an_address_opens_with_the_caches_of_zodburi(here: Path) -> None:
+    with perdure.open("memory:") as db:
+        assert db.getCacheSize() == 10_000
+    with perdure.DB(None) as db:
+        assert db.getCacheSize() == 400
+
+
+def test_changes_in_memory_over_a_file_as_zodburi_spells_it(here: Path) -> None:
+    with perdure.open("app.fs") as db:
+        put(db, 1)
+    with perdure.open("file://app.fs?demostorage=1") as db:
+        put(db, 2)
+        assert got(db) == 2
+    with perdure.open("app.fs") as db:
+        assert got(db) == 1
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"), [("lawn", "lawn"), ("bushy", "bushy"), ("automatic", "bushy")]
+)
+def test_a_new_blob_directory_gets_the_layout_that_is_asked_for(
+    here: Path, layout: str, expected: str
+) -> None:
+    perdure.open(f"file:app.fs?blobstorage_dir=blobs&blobstorage_layout={layout}").close()
+    assert (here / "blobs" / ".layout").read_text().strip() == expected
+    # Another one asked for later changes nothing.
+    perdure.open("file:app.fs?blobstorage_dir=blobs&blobstorage_layout=lawn").close()
+    assert (here / "blobs" / ".layout").read_text().strip() == expected
+
+
+def test_a_base_cannot_be_created(here: Path) -> None:
+    with pytest.raises(AddressError, match="'create=1' cannot be asked of a file that is only"):
+        perdure.open("demo:(file:base.fs?create=1)")
+    with pytest.raises(AddressError):
+        perdure.open("file:base.fs?create=1", read_only=True)
+    assert list(here.iterdir()) == []

@@ -9,12 +9,17 @@ from perdure.opening.options import (
     DATABASE_OPTIONS,
     FLAG,
     NAMES,
+    PATH,
     SECONDS,
     SIZE,
     TEXT,
     TIME,
     Kind,
+    one_of,
+    option_text,
 )
+
+KINDS = [FLAG, COUNT, SECONDS, SIZE, TEXT, PATH, TIME, NAMES, one_of("bushy", "lawn")]
 
 
 @pytest.mark.parametrize(
@@ -24,6 +29,10 @@ from perdure.opening.options import (
         (FLAG, "0", False),
         (FLAG, "True", True),
         (FLAG, "off", False),
+        (FLAG, "t", True),
+        (FLAG, "f", False),
+        (PATH, "~/app.fs", "~/app.fs"),
+        (one_of("bushy", "lawn"), "lawn", "lawn"),
         (COUNT, "0", 0),
         (COUNT, "12", 12),
         (SECONDS, "1.5", 1.5),
@@ -55,6 +64,8 @@ def test_a_kind_reads_its_text(kind: Kind, text: str, value: Any) -> None:
         (SIZE, "-5"),
         (SIZE, "5 miles"),
         (TEXT, ""),
+        (PATH, ""),
+        (one_of("bushy", "lawn"), "garden"),
         (TIME, "yesterday"),
         (NAMES, "a,,b"),
     ],
@@ -64,9 +75,15 @@ def test_a_kind_refuses_other_text(kind: Kind, text: str) -> None:
         kind.read(text)
 
 
-@pytest.mark.parametrize("kind", [FLAG, COUNT, SECONDS, SIZE, TEXT, TIME, NAMES])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_example_of_a_kind_is_right(kind: Kind) -> None:
     kind.read(kind.example)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_value_is_written_as_text_that_its_kind_reads(kind: Kind) -> None:
+    value = kind.read(kind.example)
+    assert kind.read(option_text(value)) == value
 
 
 def test_every_argument_of_a_database_that_text_can_say_is_an_option() -> None:

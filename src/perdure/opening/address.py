@@ -232,9 +232,11 @@ def _parse_options(piece: _Piece, query: str, form: Form) -> tuple[dict[str, Any
 
 def _unknown_option(piece: _Piece, name: str, form: Form) -> AddressError:
     known: Iterable[str] = [*form.options, *(DATABASE_OPTIONS if piece.is_outermost else ())]
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=3)
+    near = f"near are {', '.join(close)}" if close else f"there are {', '.join(sorted(known))}"
     instead = _corrected(piece.text, f"{name}=", f"{close[0]}=") if close else ""
-    return piece.error(name, f"is no option of {form.scheme} or of the database", instead)
+    reason = f"is no option of {form.scheme} or of the database"
+    return piece.error(name, f"{reason} ({near})" if known else reason, instead)
 
 
 def _corrected(text: str, wrong: str, right: str) -> str:

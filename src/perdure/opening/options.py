@@ -11,8 +11,23 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from perdure.clock import parse_tid
+from perdure.ids import tid_repr
 
-__all__ = ["COUNT", "DATABASE_OPTIONS", "FLAG", "NAMES", "SECONDS", "SIZE", "TEXT", "TIME", "Kind"]
+__all__ = [
+    "ADDRESS_DEFAULTS",
+    "COUNT",
+    "DATABASE_OPTIONS",
+    "FLAG",
+    "NAMES",
+    "PATH",
+    "SECONDS",
+    "SIZE",
+    "TEXT",
+    "TIME",
+    "Kind",
+    "one_of",
+    "option_text",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +43,8 @@ class Kind:
     read: Callable[[str], Any]
 
 
-_FLAGS = {"1": True, "true": True, "yes": True, "on": True} | {
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-}
+_FLAGS = dict.fromkeys(("1", "true", "t", "yes", "on"), True)
+_FLAGS |= dict.fromkeys(("0", "false", "f", "no", "off"), False)
 _SIZE = re.compile(r"(\d+)\s*(?:([kmg])b?)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -79,11 +90,32 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+def one_of(*words: str) -> Kind:
+    """Return the kind of an option that is one of these words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return Kind(f"one of {', '.join(words)}", words[0], read)
+
+
+def option_text(value: Any) -> str:
+    """Return the text that the kind which read `value` would read as the same."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, bytes):
+        return tid_repr(value)
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
 FLAG: Final = Kind("1 or 0", "1", _flag)
 COUNT: Final = Kind("a whole number, 0 or more", "1000", _count)
 SECONDS: Final = Kind("a number of seconds", "300", _seconds)
 SIZE: Final = Kind("a number of bytes, or of kb, mb or gb", "100mb", _size)
 TEXT: Final = Kind("some text", "name", _text)
+PATH: Final = Kind("a path", "data/app.fs", _text)
 TIME: Final = Kind("an ISO 8601 time or a tid", "2026-11-01T00:00Z", parse_tid)
 NAMES: Final = Kind("names separated by commas", "myapp.*,persistent.*", _names)
 
@@ -106,4 +138,10 @@ DATABASE_OPTIONS: Final[Mapping[str, Kind]] = MappingProxyType(
 """The options that an address hands to the database, whatever its storage.
 
 zodburi writes most of them with ``connection_`` in front; both are read.
+"""
+
+ADDRESS_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType({"cache_size": 10_000})
+"""What a database gets that an address opens, unless the address says otherwise.
+
+As with zodburi; a database that is made in Python keeps ZODB's defaults.
 """
