@@ -32,6 +32,7 @@ class Capabilities:
     blob_restore: bool
     class_finding: bool
     counting: bool
+    binding: bool
 
 
 def capabilities_of(storage: object) -> Capabilities:
@@ -53,4 +54,5 @@ def capabilities_of(storage: object) -> Capabilities:
         blob_restore="IBlobStorageRestoreable" in names,
         class_finding="IClassFinder" in names,
         counting="IMeasuredStorage" in names,
+        binding="IBindingStorage" in names,
     )

@@ -42,6 +42,7 @@ class TestBeforeOverMemory(ReadOnlyContract):
             "read_verification",
             "external_gc",
             "counting",
+            "binding",
         }
         | {"blobs", "blob_restore"}
     )

@@ -7,6 +7,7 @@ import pytest
 
 from perdure.storages.memory import MappingStorage
 from perdure.testing.contract import (
+    BindingContract,
     BlobContract,
     BlobRestoreContract,
     ExternalGCContract,
@@ -21,6 +22,7 @@ from perdure.testing.contract import (
 
 class TestMappingStorage(
     StorageContract,
+    BindingContract,
     IterationContract,
     UndoContract,
     RestoreContract,

@@ -34,6 +34,7 @@ from perdure.storages.file import FileStorage
 from perdure.storages.memory import MappingStorage
 from perdure.storages.readonly import ReadOnlyStorage
 from perdure.testing.contract import (
+    BindingContract,
     BlobContract,
     BlobRestoreContract,
     IterationContract,
@@ -70,6 +71,7 @@ def filled(storage: Any) -> Any:
 class TestDemo(
     StorageContract,
     IterationContract,
+    BindingContract,
     UndoContract,
     RestoreContract,
     ReadVerifyingContract,

@@ -31,6 +31,7 @@ class TestReadOnlyOverMemory(ReadOnlyContract):
             "read_verification",
             "external_gc",
             "counting",
+            "binding",
         }
         | {"blobs", "blob_restore"}
     )

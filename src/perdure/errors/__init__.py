@@ -19,6 +19,18 @@ from perdure.errors.files import (
     FileStorageQuotaError,
     FileStorageSpaceError,
 )
+from perdure.errors.layers import (
+    DamagedRecordError,
+    KeySourceError,
+    MisplacedRecordError,
+    MissingExtraError,
+    ReplicaAwayError,
+    ReplicaDivergedError,
+    TransformError,
+    UnknownDictionaryError,
+    UnknownKeyError,
+    UnknownMarkerError,
+)
 from perdure.errors.missing import DanglingReferenceError, MissingBlobError, POSKeyError
 from perdure.errors.objects import (
     BlobError,
@@ -33,6 +45,13 @@ from perdure.errors.objects import (
 )
 from perdure.errors.operating import AddressError, BackupError, PathError
 from perdure.errors.root import POSError, dotted_name
+from perdure.errors.staging import (
+    AlreadyAppliedError,
+    StagedConflict,
+    StagedConflictsError,
+    StagingError,
+    WrongDatabaseError,
+)
 from perdure.errors.storages import (
     BaseChangedError,
     MountedStorageError,
@@ -51,6 +70,7 @@ from perdure.errors.versions import VersionCommitError, VersionError, VersionLoc
 
 __all__ = [
     "AddressError",
+    "AlreadyAppliedError",
     "BTreesConflictError",
     "BackupError",
     "BaseChangedError",
@@ -58,6 +78,7 @@ __all__ = [
     "ConflictError",
     "ConnectionStateError",
     "CorruptDataError",
+    "DamagedRecordError",
     "DanglingReferenceError",
     "ExportError",
     "FileAccessError",
@@ -69,7 +90,10 @@ __all__ = [
     "FileStorageQuotaError",
     "FileStorageSpaceError",
     "InvalidObjectReference",
+    "KeySourceError",
+    "MisplacedRecordError",
     "MissingBlobError",
+    "MissingExtraError",
     "MountedStorageError",
     "MultipleUndoErrors",
     "OpenBlobError",
@@ -81,7 +105,12 @@ __all__ = [
     "ReadOnlyError",
     "ReadOnlyHistoryError",
     "RecordTooLargeError",
+    "ReplicaAwayError",
+    "ReplicaDivergedError",
     "SnapshotError",
+    "StagedConflict",
+    "StagedConflictsError",
+    "StagingError",
     "StateLoadError",
     "StorageClosedError",
     "StorageError",
@@ -89,11 +118,16 @@ __all__ = [
     "StorageSystemError",
     "StorageTransactionError",
     "TransactionTooLargeError",
+    "TransformError",
     "UndoError",
+    "UnknownDictionaryError",
+    "UnknownKeyError",
+    "UnknownMarkerError",
     "UnpicklableError",
     "Unsupported",
     "VersionCommitError",
     "VersionError",
     "VersionLockError",
+    "WrongDatabaseError",
     "dotted_name",
 ]

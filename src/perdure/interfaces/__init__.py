@@ -2,6 +2,8 @@
 
 from perdure.interfaces.declared import INTERFACES, declares
 from perdure.interfaces.storage import (
+    Bind,
+    BindingStorage,
     BlobRestoreableStorage,
     BlobStorage,
     ClassFinder,
@@ -31,6 +33,8 @@ from perdure.interfaces.values import (
 
 __all__ = [
     "INTERFACES",
+    "Bind",
+    "BindingStorage",
     "BlobRestoreableStorage",
     "BlobStorage",
     "ClassFinder",

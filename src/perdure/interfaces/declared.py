@@ -30,6 +30,7 @@ _NAMES: dict[type, str] = {
     storage.ReadVerifyingStorage: "ReadVerifyingStorage",
     storage.MVCCStorage: "IMVCCStorage",
     storage.MeasuredStorage: "IMeasuredStorage",
+    storage.BindingStorage: "IBindingStorage",
     storage.PrefetchStorage: "IPrefetchStorage",
     storage.BlobStorage: "IBlobStorage",
     storage.BlobRestoreableStorage: "IBlobStorageRestoreable",

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 from perdure.interfaces.values import HasMetaData, Loaded, Revision, StoredRecord
 
 __all__ = [
+    "Bind",
+    "BindingStorage",
     "BlobRestoreableStorage",
     "BlobStorage",
     "ClassFinder",
@@ -272,6 +274,23 @@ class MeasuredStorage(Protocol):
 
     def counters(self) -> Mapping[str, float]:
         """Return numbers by name, counted since it was opened; seconds end in `_s`."""
+
+
+Bind = Callable[[bytes, bytes, bytes], bytes]
+"""Called with an oid, a tid and the record that is to be written there; returns what is written.
+
+Called again with the same arguments, it returns the same.
+"""
+
+
+class BindingStorage(Storage, Protocol):
+    """A layer above can have the last word on each record, when its tid is known."""
+
+    def bind_records(self, bind: Bind) -> None:
+        """From now on, write what `bind` makes of each record that is stored or restored.
+
+        It is called in the vote, when nothing can change the record or its tid any more.
+        """
 
 
 class PrefetchStorage(Storage, Protocol):

@@ -203,7 +203,10 @@ class Changes(Generic[Place]):
     def _plan_store(self, oid: bytes, serial: bytes, data: bytes | Kept) -> None:
         current, committed = self._revisions.newest(oid)
         if committed != serial and current is not None:
-            data = self._resolve(oid, committed, serial, record_of(data), b"")
+            # Handed over: a layer above can load only what is visible, and this may not be yet.
+            origin = self._revisions.origin(oid, current)
+            there = b"" if origin is None else self._revisions.data_at(oid, origin)
+            data = self._resolve(oid, committed, serial, record_of(data), there)
             self.resolved.append(oid)
         self.planned[oid] = (data, None, current)
 

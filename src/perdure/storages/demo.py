@@ -31,6 +31,8 @@ from perdure.fileops import FileOperations
 from perdure.ids import MAX_TID, ZERO, p64
 from perdure.interfaces import (
     INTERFACES,
+    Bind,
+    BindingStorage,
     BlobRestoreableStorage,
     BlobStorage,
     HasMetaData,
@@ -128,6 +130,8 @@ class DemoStorage:
             alsoProvides(self, INTERFACES[BlobRestoreableStorage])
         if above.undo:
             alsoProvides(self, INTERFACES[UndoableStorage])
+        if above.binding:
+            alsoProvides(self, INTERFACES[BindingStorage])
         if above.restore:
             alsoProvides(self, INTERFACES[RestoreableStorage])
 
@@ -206,6 +210,9 @@ class DemoStorage:
     def registerDB(self, wrapper: StorageWrapper) -> None:
         self._resolver.wrapper = wrapper
         self.changes.registerDB(wrapper)
+
+    def bind_records(self, bind: Bind) -> None:
+        self.changes.bind_records(bind)
 
     # Reading
 

@@ -6,7 +6,7 @@ temporary directory that is made for the first of them and goes with the storage
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any
@@ -16,6 +16,8 @@ from perdure.clock import tid_at, time_of
 from perdure.errors import POSKeyError, StorageClosedError
 from perdure.ids import ZERO, after, oid_repr
 from perdure.interfaces import (
+    Bind,
+    BindingStorage,
     BlobRestoreableStorage,
     ExternalGCStorage,
     HasMetaData,
@@ -31,6 +33,7 @@ from perdure.interfaces import (
     declares,
 )
 from perdure.storages import undolog
+from perdure.storages.binding import bound
 from perdure.storages.changes import Changes, record_of
 from perdure.storages.gate import Gate
 from perdure.storages.iterated import IteratedTransaction
@@ -55,6 +58,7 @@ class _Draft:
     status: str
     changes: Changes[MemoryRecord]
     blobs: StagedBlobs | None = None
+    records: list[MemoryRecord] = field(default_factory=list)  # from the vote on
 
 
 @declares(
@@ -64,6 +68,7 @@ class _Draft:
     RecordIterableStorage,
     ReadVerifyingStorage,
     ExternalGCStorage,
+    BindingStorage,
 )
 class MappingStorage:
     """Keeps every revision in memory; `name` is what people call it."""
@@ -78,6 +83,7 @@ class MappingStorage:
         self._last_tid = ZERO
         self._commits = 0  # and packs: whatever makes plans of others stale
         self._resolver = Resolver(self.loadSerial)
+        self._bind: Bind | None = None
         self._blobs = TemporaryBlobs()
         self._closed = False
 
@@ -112,6 +118,9 @@ class MappingStorage:
 
     def registerDB(self, wrapper: StorageWrapper) -> None:
         self._resolver.wrapper = wrapper
+
+    def bind_records(self, bind: Bind) -> None:
+        self._bind = bind
 
     # Reading
 
@@ -305,8 +314,18 @@ class MappingStorage:
             # A pack since then replaced the history that the draft planned on.
             draft.changes.plan_again(self._commits, self._revisions)
             draft.tid = self._gate.next_tid(draft.tid)
+            draft.records = self._records_of(draft)
             self._place_blobs(draft)
         return draft.changes.resolved
+
+    def _records_of(self, draft: _Draft) -> list[MemoryRecord]:
+        planned, bind = draft.changes.planned, self._bind
+        if bind is not None:
+            planned = bound(planned, draft.tid, bind)
+        return [
+            MemoryRecord(oid, draft.tid, None if data is None else record_of(data), back)
+            for oid, (data, back, _) in planned.items()
+        ]
 
     def tpc_finish(
         self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
@@ -315,13 +334,9 @@ class MappingStorage:
             tid = draft.tid
             if func is not None:
                 func(tid)
-            records = [
-                MemoryRecord(oid, tid, None if data is None else record_of(data), back)
-                for oid, (data, back, _) in draft.changes.planned.items()
-            ]
             self._revisions.add(
                 MemoryTransaction(
-                    tid, draft.status, draft.user, draft.description, draft.extension, records
+                    tid, draft.status, draft.user, draft.description, draft.extension, draft.records
                 )
             )
             self._gate.passed(tid)

@@ -20,6 +20,7 @@ class TestFileStorage(BlobContract, BlobRestoreContract):
             "read_verification",
             "external_gc",
             "counting",
+            "binding",
         }
     )
 

@@ -11,6 +11,7 @@ from perdure.ids import MAX_TID, ZERO
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
 from perdure.testing.contract import (
+    BindingContract,
     ExternalGCContract,
     IterationContract,
     MeasuredContract,
@@ -28,6 +29,7 @@ from perdure.testing.contract.records import cell
 class TestFileStorage(
     StorageContract,
     IterationContract,
+    BindingContract,
     MeasuredContract,
     UndoContract,
     RestoreContract,

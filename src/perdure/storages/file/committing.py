@@ -28,7 +28,8 @@ from perdure.errors import (
     StorageClosedError,
 )
 from perdure.fileops import FileOperations, write_all
-from perdure.interfaces import HasMetaData
+from perdure.interfaces import Bind, HasMetaData
+from perdure.storages.binding import bound
 from perdure.storages.changes import Changes, Resolve, no_blobs
 from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.encoding import NOTHING_ENCODED, Encoded, Metadata, encode
@@ -95,6 +96,7 @@ class Committer:
         self._blobs = blobs
         self._gate: Gate[_Draft] = Gate(view.last_tid)
         self._commits = 0  # and packs: whatever makes the plans of others stale
+        self.bind: Bind | None = None  # what a layer above makes of records
         self.syncs = 0
         self.sync_s = 0.0
         self._file_lock = threading.Lock()  # for moments; the gate's is held through a commit
@@ -152,10 +154,11 @@ class Committer:
             self._clear_the_end()
             draft.changes.plan_again(self._commits, self._records)
             draft.tid = self._gate.next_tid(draft.tid)
+            planned, bind = draft.changes.planned, self.bind
             encoded = draft.encoded = encode(
                 draft.tid,
                 draft.metadata,
-                draft.changes.planned,
+                planned if bind is None else bound(planned, draft.tid, bind),
                 self._end,
                 self._queue.durable,
                 in_memory=draft.spool.empty,

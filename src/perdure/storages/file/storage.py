@@ -26,6 +26,8 @@ from perdure.fileops import FileOperations
 from perdure.ids import ZERO
 from perdure.interfaces import (
     INTERFACES,
+    Bind,
+    BindingStorage,
     BlobRestoreableStorage,
     ExternalGCStorage,
     HasMetaData,
@@ -76,6 +78,7 @@ Packer = Callable[["FileStorage", References, bytes, bool], Any]
     ReadVerifyingStorage,
     ExternalGCStorage,
     MeasuredStorage,
+    BindingStorage,
 )
 class FileStorage:
     """The database in the file `file_name`, which is created where there is none.
@@ -207,6 +210,10 @@ class FileStorage:
 
     def registerDB(self, wrapper: StorageWrapper) -> None:
         self._resolver.wrapper = wrapper
+
+    def bind_records(self, bind: Bind) -> None:
+        if self._committer is not None:
+            self._committer.bind = bind
 
     def refresh(self) -> bool:
         """Take in what the writing process has committed since; return whether there was anything.

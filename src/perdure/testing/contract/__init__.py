@@ -9,8 +9,8 @@
 
 `StorageContract` is for all. By what the storage declares come
 `IterationContract`, `UndoContract`, `RestoreContract`, `RecordIterationContract`,
-`ReadVerifyingContract`, `ExternalGCContract`, `MeasuredContract`, `BlobContract`
-and `BlobRestoreContract`. Two more go by what it can do and nobody declares:
+`ReadVerifyingContract`, `ExternalGCContract`, `MeasuredContract`, `BindingContract`,
+`BlobContract` and `BlobRestoreContract`. Two more go by what it can do and nobody declares:
 `ReopenContract`, if it keeps data, and `ReadOnlyContract`, if there is a
 read-only way to open it. `suite` says what can be set.
 
@@ -18,6 +18,7 @@ This package needs pytest.
 """
 
 import perdure.testing.contract.rewriting  # noqa: F401  it must come before the suites
+from perdure.testing.contract.binding import BindingContract
 from perdure.testing.contract.blobs import BlobContract, BlobRestoreContract
 from perdure.testing.contract.counting import MeasuredContract
 from perdure.testing.contract.deleting import ExternalGCContract
@@ -32,6 +33,7 @@ from perdure.testing.contract.undoing import UndoContract
 from perdure.testing.contract.verifying import ReadVerifyingContract
 
 __all__ = [
+    "BindingContract",
     "BlobContract",
     "BlobRestoreContract",
     "ExternalGCContract",

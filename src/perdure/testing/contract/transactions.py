@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from perdure.capabilities import capabilities_of
 from perdure.ids import MAX_TID, ZERO
 from perdure.interfaces import (
+    BindingStorage,
     ExternalGCStorage,
     HasMetaData,
     IterableStorage,
@@ -46,6 +47,7 @@ class AnyStorage(
     ReadVerifyingStorage,
     IterableStorage,
     MeasuredStorage,
+    BindingStorage,
     Protocol,
 ):
     """Every call there is; a suite makes those of its capability."""
