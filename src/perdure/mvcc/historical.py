@@ -24,6 +24,8 @@ class HistoricalSnapshot:
         self._storage = storage
         self._before = before
         self.capabilities = capabilities_of(storage)
+        # For the loads of a connection, which passes `start`: the storage's own, no detour.
+        self.load_at: Callable[[bytes, bytes], Revision | None] = storage.loadBefore
 
     @property
     def start(self) -> bytes:
@@ -32,7 +34,7 @@ class HistoricalSnapshot:
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the record that was current then; `POSKeyError` if there was none."""
-        found = self._storage.loadBefore(oid, self._before)
+        found = self.load_at(oid, self._before)
         if found is None:
             raise POSKeyError(oid)
         return Loaded(found[0], found[1])

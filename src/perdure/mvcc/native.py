@@ -5,6 +5,7 @@ from typing import Any
 
 from perdure.capabilities import capabilities_of
 from perdure.errors import Unsupported
+from perdure.ids import MAX_TID
 from perdure.interfaces import (
     ClassFinder,
     HasMetaData,
@@ -83,6 +84,15 @@ class NativeSnapshot:
         self.capabilities = capabilities_of(instance)
 
     # Reading
+
+    @property
+    def start(self) -> bytes:
+        """The instance knows its moment by itself, and does not tell."""
+        return MAX_TID
+
+    def load_at(self, oid: bytes, start: bytes) -> tuple[bytes, bytes, bytes | None] | None:
+        """Return the record that is current in the instance, whatever `start` says."""
+        return (*self._instance.load(oid), None)
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         data, tid = self._instance.load(oid)

@@ -108,6 +108,8 @@ class Snapshot:
         # Not part of the contract, but storages that talk to a server have it.
         self._sync = getattr(shared.storage, "sync", None)
         self.capabilities = shared.capabilities
+        # For the loads of a connection, which passes `start`: the storage's own, no detour.
+        self.load_at: Callable[[bytes, bytes], Revision | None] = shared.storage.loadBefore
 
     # Reading
 
@@ -118,7 +120,7 @@ class Snapshot:
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the record that is current in this snapshot; `POSKeyError` if there is none."""
-        found = self._storage.loadBefore(oid, self._start)
+        found = self.load_at(oid, self._start)
         if found is None:
             raise POSKeyError(oid)
         return Loaded(found[0], found[1])

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from persistent import Persistent
 
-from perdure.errors import InvalidObjectReference, POSKeyError, SnapshotError, dotted_name
+from perdure.errors import POSKeyError, SnapshotError
 from perdure.ids import ROOT_OID, ZERO
 from perdure.objects import multidb, transfer
 from perdure.objects.cache import cache_generation, new_cache, resetCaches
@@ -25,6 +25,7 @@ from perdure.objects.commit import Commit
 from perdure.objects.lifetime import Lifetime
 from perdure.objects.loading import Loader
 from perdure.objects.metrics import Counters
+from perdure.objects.registration import Registration
 from perdure.objects.root import RootConvenience
 from perdure.objects.savepoint import Mark, Savepoint
 from perdure.objects.turn import Turn
@@ -76,14 +77,17 @@ class Connection:
             self._cache,
             db.class_finder(self),
             self._changes,
-            self._commit.counters,
             self._turn,
         )
+        self._registration = Registration(self, self._changes, self._turn)
         self._lifetime = Lifetime(self, self._changes, self._turn)
         self._counters = self._commit.counters
         self._counted = Counters()  # what getTransferCounts was last asked to forget
         self._debug_info: tuple[object, ...] = ()
         self._moved = False  # to the moment of a transaction, since it was opened
+        if type(self) is Connection:
+            # Persistent objects call these all the time: they find them without a detour.
+            vars(self).update(setstate=self._loader.set_state, register=self._registration.register)
 
     # Opening and closing
 
@@ -172,22 +176,7 @@ class Connection:
         it belongs to another connection.
         """
         with self._turn("add an object to"):
-            if not hasattr(type(obj), "_p_oid") or isinstance(obj, property):
-                raise TypeError(
-                    f"only persistent objects can be added, not {dotted_name(type(obj))}"
-                )
-            if obj._p_jar is None:
-                obj._p_oid = oid = self.new_oid()
-                obj._p_jar = self
-                self._join()
-                self._changes.registered.append(obj)
-                self._changes.added[oid] = obj
-            elif obj._p_jar is not self:
-                raise InvalidObjectReference(
-                    f"{multidb.describe(obj)} belongs to {obj._p_jar!r}, not to {self!r}",
-                    obj,
-                    self,
-                )
+            self._registration.add(obj)
 
     def setstate(self, obj: Any) -> None:
         """Load the state of a ghost; persistent objects call this themselves.
@@ -199,28 +188,12 @@ class Connection:
 
     def register(self, obj: Any) -> None:
         """Take note that an object changed; persistent objects call this themselves."""
-        with self._turn("change an object of"):
-            if obj._p_jar is not self:
-                raise InvalidObjectReference(
-                    f"{multidb.describe(obj)} belongs to {obj._p_jar!r}, not to {self!r}",
-                    obj,
-                    self,
-                )
-            changes = self._changes
-            if changes.added and obj._p_oid in changes.added:
-                return  # it is registered since it was added
-            self._join()
-            changes.registered.append(obj)
+        self._registration.register(obj)
 
     def readCurrent(self, ob: Any) -> None:
         """Have the commit of changes fail unless `ob`, as it was read here, is current then."""
         with self._turn("rely on an object of"):
-            if ob._p_jar is not self or ob._p_oid is None:
-                return
-            ob._p_activate()
-            if ob._p_serial != ZERO:
-                # Without joining: a transaction that changes nothing depends on nothing.
-                self._changes.read_current[ob._p_oid] = ob._p_serial
+            self._registration.rely_on(ob)
 
     def oldstate(self, obj: Any, tid: bytes) -> Any:
         """Return the state of an object as the transaction `tid` wrote it."""
@@ -239,9 +212,7 @@ class Connection:
         new._p_serial = old._p_serial
         del self._cache[oid]
         self._cache[oid] = new
-        self._join()
-        self._changes.registered.append(new)
-        new._p_changed = True
+        self._registration.replace(new)
 
     # What transactions see
 
@@ -251,6 +222,7 @@ class Connection:
         self._changes.read_current.clear()
         self._snapshot.sync(sync)
         changed = self._snapshot.poll_invalidations()
+        self._loader.move(self._snapshot.start)
         if changed is None:
             self._cache.invalidate([oid for oid, _obj in self._cache.items()])
         elif changed:
@@ -325,11 +297,6 @@ class Connection:
         """Where the files of blobs are, as this transaction sees them; for blobs."""
         return self._loader.storage
 
-    def _join(self) -> None:
-        if not self._changes.joined:
-            self.transaction_manager.get().join(self)
-            self._changes.joined = True
-
     def _explicit(self) -> bool:
         return bool(getattr(self.transaction_manager, "explicit", False))
 
@@ -391,7 +358,7 @@ class Connection:
 
         `blob` is the file of its blob, which is taken over.
         """
-        self._join()
+        self._registration.join()
         savepoints = self._commit.open_savepoints()
         if blob is None:
             savepoints.store(oid, ZERO, record)
@@ -438,7 +405,7 @@ class Connection:
 
     def getTransferCounts(self, clear: bool = False) -> tuple[int, int]:
         """Return how many objects were loaded and stored; with `clear`, count from 0 again."""
-        now, before = self._counters, self._counted
+        now, before = self.counters, self._counted
         if clear:
             self._counted = Counters(loads=now.loads, stores=now.stores)
         return now.loads - before.loads, now.stores - before.stores
@@ -446,6 +413,7 @@ class Connection:
     @property
     def counters(self) -> Counters:
         """What this connection did since it was made; see `DB.metrics`."""
+        self._counters.loads = self._loader.loads
         self._counters.cache_hits = self._loader.hits
         return self._counters
 

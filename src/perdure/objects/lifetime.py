@@ -32,7 +32,7 @@ class Lifetime:
     def __init__(self, connection: "Connection", changes: Changes, turn: Turn) -> None:
         self._connection = connection
         self._changes = changes
-        self._turn = turn
+        self._latch = turn.latch
         self._opened_by = 0  # the thread that did
         self._on_close: list[Callable[[], object]] = []
         self._discarded = False
@@ -51,6 +51,7 @@ class Lifetime:
         connection.start(transaction_manager)
         transaction_manager.registerSynch(connection)
         connection.opened = time.time()
+        self._latch.closed = False
         self._opened_by = get_ident()
         connection.shrink()
         if delegate:
@@ -84,7 +85,7 @@ class Lifetime:
                     member.close(False)
         database = connection.db()
         database.connection_closed(connection)
-        connection.opened = None
+        self._mark_closed()
         connection.transaction_manager = None
         connection.forget_debug_info()
         if primary:
@@ -93,9 +94,13 @@ class Lifetime:
     def _is_closed(self) -> bool:
         return self._connection.opened is None
 
+    def _mark_closed(self) -> None:
+        self._latch.closed = True
+        self._connection.opened = None
+
     def force_close(self) -> None:
         """See `Connection.force_close`."""
-        inside = self._turn.acquire(True, _PATIENCE_S)
+        inside = self._latch.acquire(True, _PATIENCE_S)
         if not inside:
             logger.error(
                 "a call in another thread does not end; %r is closed under it", self._connection
@@ -104,7 +109,7 @@ class Lifetime:
             self._force_close()
         finally:
             if inside:
-                self._turn.release()
+                self._latch.release()
 
     def _force_close(self) -> None:
         connection = self._connection
@@ -116,7 +121,7 @@ class Lifetime:
         if self._changes.joined and self._opened_by == get_ident():
             connection.transaction_manager.abort()
         connection.db().connection_closed(connection)
-        connection.opened = None
+        self._mark_closed()
         if not self._changes.joined:
             connection.transaction_manager = None
 

@@ -1,7 +1,8 @@
 """From an oid to an object, from a ghost to its state: what a connection reads.
 
-`load` is that of the connection's snapshot, or of the savepoints over it. A
-record that is missing is an error that says who refers to it.
+Records come from the connection's snapshot, or from the savepoints over it, as
+they were at the moment that the connection shows. One that is missing is an
+error that says who refers to it.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from perdure.errors import ConnectionStateError, POSKeyError, dotted_name
 from perdure.ids import oid_repr
 from perdure.objects.blob import Blob
 from perdure.objects.changes import Changes
-from perdure.objects.metrics import Counters
 from perdure.objects.turn import Turn, refuse_closed, refuse_thread
 from perdure.records import RecordReader, references
 
@@ -27,7 +27,7 @@ class Loader:
     """Reads for one connection.
 
     `storage` is what is read: the snapshot, or savepoints over it. `cache` is the
-    connection's, `reader` reads records into it, `counters` count the loads.
+    connection's, `reader` reads records into it.
     """
 
     def __init__(
@@ -37,22 +37,34 @@ class Loader:
         cache: Any,
         find_class: Callable[[str, str], Any],
         changes: Changes,
-        counters: Counters,
         turn: Turn,
     ) -> None:
         self._connection = connection
         self._find_class = find_class
         self._changes = changes
-        self._counters = counters
-        self._turn = turn
+        self._latch = turn.latch
+        self._loads = 0
         self._earlier_hits = 0  # of readers before this one
+        self._start = storage.start
         self.read_from(storage)
         self._use(cache)
 
     def read_from(self, storage: Any) -> None:
         """Load from `storage` from now on."""
         self.storage = storage
-        self.load: Callable[[bytes], tuple[bytes, bytes]] = storage.load
+        self._load_at: Callable[[bytes, bytes], tuple[bytes, bytes, object] | None]
+        self._load_at = storage.load_at
+
+    def move(self, start: bytes) -> None:
+        """Show what was committed before `start` from now on."""
+        self._start = start
+
+    def load(self, oid: bytes) -> tuple[bytes, bytes]:
+        """Return the record of an object and its serial; `POSKeyError` if there is none."""
+        found = self._load_at(oid, self._start)
+        if found is None:
+            raise POSKeyError(oid)
+        return found[0], found[1]
 
     def use_cache(self, cache: Any) -> None:
         """Keep objects in another cache from now on."""
@@ -61,7 +73,14 @@ class Loader:
 
     def _use(self, cache: Any) -> None:
         self._cache = cache
+        self._update_size = cache.update_object_size_estimation
         self.reader = RecordReader(self._connection, cache, self._find_class)
+        self._set_state = self.reader.set_state
+
+    @property
+    def loads(self) -> int:
+        """How many objects got their state."""
+        return self._loads
 
     @property
     def hits(self) -> int:
@@ -94,28 +113,32 @@ class Loader:
     def set_state(self, obj: Any) -> None:
         """Give a ghost its state; see `Connection.setstate`."""
         # The hottest path: no context manager, no call that can be avoided.
-        if not self._turn.acquire(False):
+        latch = self._latch
+        if not latch.acquire(False):
             refuse_thread(self._connection, "load an object of")
         try:
-            if self._connection.opened is None:
+            if latch.closed:
                 refuse_closed(self._connection, f"load oid {oid_repr(obj._p_oid)} of")
             oid = obj._p_oid
             try:
-                record, serial = self.load(oid)
+                found = self._load_at(oid, self._start)
             except KeyError:  # of any storage: not all raise ours
-                raise self._missing(obj) from None
+                found = None
+            if found is None:
+                raise self._missing(obj)
+            record, serial, _ = found
             if type(obj) is Blob:  # it has no subclasses
                 obj._p_blob_committed = self.storage.loadBlob(oid, serial)
-            self.reader.set_state(obj, record)
-            self._counters.loads += 1
+            self._set_state(obj, record)
+            self._loads += 1
             obj._p_serial = serial
             size = len(record)
             # The cache first: it adds what is new to the size that the object has so far.
-            self._cache.update_object_size_estimation(oid, size)
+            self._update_size(oid, size)
             if not isinstance(obj, type):
                 obj._p_estimated_size = size
         finally:
-            self._turn.release()
+            latch.release()
 
     def _refuse_without_transaction(self) -> None:
         # Only where something is missing: looking each time would cost each load.

@@ -67,6 +67,14 @@ class SavepointStore:
             return loaded
         return self._read(position)
 
+    def load_at(self, oid: bytes, start: bytes) -> tuple[bytes, bytes, bytes | None] | None:
+        """The same as `load`; what is below is shown as of just before `start`."""
+        position = self._positions.get(oid)
+        if position is None:
+            found: tuple[bytes, bytes, bytes | None] | None = self.below.load_at(oid, start)
+            return found
+        return (*self._read(position), None)
+
     def store(self, oid: bytes, serial: bytes, data: bytes) -> None:
         """Keep a record; `serial` is the committed revision that it was made from.
 

@@ -12,49 +12,63 @@ from perdure.errors import ConnectionStateError
 if TYPE_CHECKING:
     from perdure.objects.connection import Connection
 
-__all__ = ["Turn", "refuse_closed", "refuse_thread"]
+__all__ = ["PureLatch", "Turn", "refuse_closed", "refuse_thread"]
+
+
+class PureLatch:
+    """Lets one thread in, any number of times.
+
+    `acquire(False)` returns whether it is let in, `acquire(True, timeout_s)`
+    waits for that; each that was is followed by `release()`. `closed` says
+    whether there is anything to be let into.
+    """
+
+    __slots__ = ("acquire", "closed", "release")
+
+    def __init__(self) -> None:
+        lock = RLock()  # a call may lead to another one
+        self.acquire = lock.acquire
+        self.release = lock.release
+        self.closed = True
 
 
 class Turn:
     """Who is inside one connection; `with turn("do something with"):` is one call.
 
-    `acquire(False)` and `release()` are for a path that cannot afford an object
-    for each call; `acquire(True, timeout_s)` waits.
+    What cannot afford an object for each call uses `latch` itself.
     """
 
-    __slots__ = ("_connection", "acquire", "release")
+    __slots__ = ("_connection", "latch")
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-        lock = RLock()  # a call may lead to another one
-        self.acquire = lock.acquire
-        self.release = lock.release
+        self.latch = PureLatch()
 
     def __call__(self, what: str, even_if_closed: bool = False) -> "_Call":
         """Return a context manager that refuses a second thread, and a closed connection."""
-        return _Call(self._connection, self, what, even_if_closed)
+        return _Call(self._connection, self.latch, what, even_if_closed)
 
 
 class _Call:
-    __slots__ = ("_connection", "_even_if_closed", "_turn", "_what")
+    __slots__ = ("_connection", "_even_if_closed", "_latch", "_what")
 
     def __init__(
-        self, connection: "Connection", turn: Turn, what: str, even_if_closed: bool
+        self, connection: "Connection", latch: PureLatch, what: str, even_if_closed: bool
     ) -> None:
         self._connection = connection
-        self._turn = turn
+        self._latch = latch
         self._what = what
         self._even_if_closed = even_if_closed
 
     def __enter__(self) -> None:
-        if not self._turn.acquire(False):
+        if not self._latch.acquire(False):
             refuse_thread(self._connection, self._what)
-        if self._connection.opened is None and not self._even_if_closed:
-            self._turn.release()
+        if self._latch.closed and not self._even_if_closed:
+            self._latch.release()
             refuse_closed(self._connection, self._what)
 
     def __exit__(self, *exc_info: object) -> None:
-        self._turn.release()
+        self._latch.release()
 
 
 def refuse_closed(connection: "Connection", what: str) -> None:
