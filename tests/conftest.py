@@ -6,6 +6,8 @@ from hypothesis import settings
 
 from perdure import native
 
+pytest_plugins = ["pytester"]
+
 # A build that fails must fail again when it is run again; by hand, examples are new each time.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
