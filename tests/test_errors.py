@@ -88,6 +88,12 @@ def test_an_unknown_reason_of_btrees_is_a_number() -> None:
         errors.FileLockedError("app.fs", "process 1"),
         errors.UnpicklableError(p64(1), "app.Book", "a lock"),
         errors.AddressError("fiel:x", "fiel", "is no scheme", "file:x"),
+        errors.StagingError("staged.fs", "why"),
+        errors.AlreadyAppliedError("staged.fs", "app.fs", COMMITTED),
+        errors.WrongDatabaseError("staged.fs", "app.fs", "why"),
+        errors.StagedConflictsError(
+            "staged.fs", "app.fs", [errors.StagedConflict(p64(1), "app.Book", "was changed")]
+        ),
     ],
     ids=lambda error: type(error).__name__,
 )
