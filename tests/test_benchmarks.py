@@ -76,3 +76,18 @@ def test_a_workload_whose_work_was_not_done_raises(monkeypatch: pytest.MonkeyPat
     check("three", 3, 3)
     with pytest.raises(WorkNotDoneError, match="three: found 2, expected 3"):
         check("three", 2, 3)
+
+
+def test_the_cost_of_a_tests_database_is_measured_for_each_size() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.fixtures", "--rounds", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["10", "1,000", "10,000"]
+    assert all(float(row[-1]) > 0 for row in rows)
