@@ -185,12 +185,18 @@ def test_the_power_of_nothing_else_is_cut(device: Device) -> None:
 
 
 def test_whatever_fails_nothing_stays_mounted(device: Device, tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), ext4_device(tmp_path) as another:
-        another.mount()
-        left_open = (another.place / "file").open("wb")
-        raise ZeroDivisionError
-    assert not os.path.ismount(another.place)
-    left_open.close()
+    opened = []
+
+    def fail() -> None:
+        with ext4_device(tmp_path) as another:
+            another.mount()
+            opened.append((another.place / "file").open("wb"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not os.path.ismount(tmp_path / "mount")
+    opened[0].close()
     assert str(tmp_path) not in subprocess.check_output(["losetup", "--all"], text=True)
 
 
