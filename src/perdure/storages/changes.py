@@ -149,7 +149,12 @@ class Changes(Generic[Place]):
             raise StorageError("a record cannot be empty; deleteObject deletes an object")
         self._room -= len(data)
         kept = data if self._room >= 0 else self._keep(data)
-        self._plan_store(oid, serial, kept)
+        current, committed = self._revisions.newest(oid)
+        if committed == serial or current is None:
+            # As `_plan_store` would, for one call less: this is paid for each object.
+            self.planned[oid] = (kept, None, current)
+        else:
+            self._plan_store(oid, serial, kept)
         self._requests.append(("_plan_store", oid, serial, kept))
 
     def restore(self, oid: bytes, data: bytes | None, source_tid: bytes | None) -> None:

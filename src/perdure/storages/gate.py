@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from perdure.clock import next_tid
 from perdure.errors import StorageTransactionError
@@ -37,6 +37,9 @@ class Phase(Enum):
     BEGUN = "begun"
     VOTED = "voted"
     FAILED = "failed its vote"
+
+
+_BEGUN: Final = Phase.BEGUN  # asked for with each object; a class looks its members up slowly
 
 
 class _Visitor(Generic[Changes]):
@@ -88,7 +91,7 @@ class Gate(Generic[Changes]):
         Raises `StorageTransactionError` if it never began here, or voted already.
         """
         visitor = self._visitors.get(id(transaction))
-        if visitor is None or visitor.phase is not Phase.BEGUN or self._refusal is not None:
+        if visitor is None or visitor.phase is not _BEGUN or self._refusal is not None:
             visitor = self._expect(transaction, Phase.BEGUN)
         return visitor.changes
 

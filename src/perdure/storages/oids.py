@@ -8,20 +8,20 @@ __all__ = ["OidSource"]
 
 
 class OidSource:
-    """Counts up from the highest oid in use."""
+    """Counts up from the highest oid in use, or handed out."""
 
     def __init__(self, highest: bytes = ZERO) -> None:
         self._lock = threading.Lock()
-        self._highest = highest
+        self.highest = highest
 
     def next(self) -> bytes:
         """Return an oid that was neither handed out nor seen before."""
         with self._lock:
-            self._highest = oid = after(self._highest)
+            self.highest = oid = after(self.highest)
             return oid
 
     def seen(self, oid: bytes) -> None:
         """Hand out only higher oids from now on: this one is in use."""
-        if oid > self._highest:
+        if oid > self.highest:
             with self._lock:
-                self._highest = max(self._highest, oid)
+                self.highest = max(self.highest, oid)

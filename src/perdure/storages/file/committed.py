@@ -16,6 +16,7 @@ from perdure.storages.file.format import RECORD_HEADER
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.iterate import backward
 from perdure.storages.file.reader import View
+from perdure.storages.file.recent import RecentTransactions
 from perdure.storages.file.scan import Scanner, Unsound
 from perdure.storages.file.window import Window
 
@@ -33,12 +34,28 @@ class CommittedRecords:
         self._file = view.file
         self._index = view.index
         self._queue = queue
+        self._recent = RecentTransactions()
+        self._page = view.index.pages.get
+        self._recent_tid = self._recent.tid_at
+
+    def follow(self, position: int, tid: bytes) -> None:
+        """Take note of a transaction that goes to the queue, and begins at `position`."""
+        self._recent.add(position, tid)
 
     def newest(self, oid: bytes) -> tuple[int | None, bytes]:
         # In this order: what leaves the queue is in the index by then.
-        position = self._queue.position(oid) or self._index.get(oid)
+        queue = self._queue
+        position = queue.position(oid) if queue.waiting else 0
         if not position:
-            return None, ZERO
+            # Asked for each object that is stored: this is `index.get`.
+            page = self._page(oid[:6])
+            found = None if page is None else page.get(oid[6:])
+            if found is None:
+                return None, ZERO
+            position = int.from_bytes(found, "big")
+        tid = self._recent_tid(position)
+        if tid is not None:
+            return position, tid
         try:
             head = pread(self._file.descriptor, 16, position)
         except OSError as error:

@@ -57,7 +57,7 @@ _NOTHING_KEPT: Final = "nothing of the transaction was kept"
 
 
 @dataclass(slots=True)
-class _Draft:
+class Draft:
     """One transaction: as it began, and from the vote on as it stands in the file."""
 
     metadata: Metadata
@@ -94,7 +94,9 @@ class Committer:
         self._resolve = resolve
         self._failed = failed
         self._blobs = blobs
-        self._gate: Gate[_Draft] = Gate(view.last_tid)
+        self._gate: Gate[Draft] = Gate(view.last_tid)
+        self.draft_of = self._gate.changes
+        """Returns what a transaction that may still add to it has planned and brings so far."""
         self._commits = 0  # and packs: whatever makes the plans of others stale
         self.bind: Bind | None = None  # what a layer above makes of records
         self.syncs = 0
@@ -130,16 +132,8 @@ class Committer:
         has_blob = no_blobs if self._blobs is None else self._has_blob
         changes = Changes(self._records, self._resolve, basis, _MEMORY_LIMIT, spool.keep, has_blob)
         blobs = None if self._blobs is None else StagedBlobs(self._blobs)
-        draft = _Draft(metadata, status.encode(), tid or b"", changes, spool, blobs)
+        draft = Draft(metadata, status.encode(), tid or b"", changes, spool, blobs)
         self._gate.begin(transaction, draft)
-
-    def changes(self, transaction: HasMetaData) -> Changes[int]:
-        """Return what a transaction has planned so far, to add to it."""
-        return self._gate.changes(transaction).changes
-
-    def blobs(self, transaction: HasMetaData) -> StagedBlobs | None:
-        """Return the blobs that a transaction brings so far; None if there can be none."""
-        return self._gate.changes(transaction).blobs
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         """Return a committed record, visible or not; `POSKeyError` if there is none."""
@@ -192,6 +186,8 @@ class Committer:
             self._unfinished = False
             self._end = encoded.end
             written = Written(draft.tid, encoded.positions, encoded.end)
+            # First: who finds its records must not take their tid for an older one.
+            self._records.follow(encoded.position, draft.tid)
             queue.append(written)
             self._gate.passed(draft.tid)
             self._commits += 1
@@ -247,7 +243,7 @@ class Committer:
         self._queue: CommitQueue = CommitQueue(view.end, self._sync, self._publish, self._fail)
         self._records = CommittedRecords(view, self._queue)
 
-    def _place_blobs(self, draft: _Draft) -> None:
+    def _place_blobs(self, draft: Draft) -> None:
         if draft.blobs is not None:
             reverted = {
                 oid: self._records.tid_at(oid, place)

@@ -40,6 +40,7 @@ class CommitQueue:
     `sync` makes the file durable or raises `OSError`, `publish` makes a
     transaction visible, `fail` is told of a sync that failed and returns the
     error to be raised. The file is durable up to `durable` when this begins.
+    `waiting` are the transactions that are here.
     """
 
     def __init__(
@@ -52,10 +53,10 @@ class CommitQueue:
         self._sync = sync
         self._publish = publish
         self._fail = fail
-        self._waiting: tuple[Written, ...] = ()  # replaced as a whole: read without the lock
+        self.waiting: tuple[Written, ...] = ()  # replaced as a whole: read without the lock
         self._changed = threading.Condition(
             threading.Lock()
-        )  # guards `_waiting` against two writers
+        )  # guards `waiting` against two writers
         self._sync_lock = threading.Lock()
         self._written = self._durable = durable
         self._failure: OSError | None = None
@@ -67,9 +68,7 @@ class CommitQueue:
 
     def position(self, oid: bytes) -> int:
         """Return where the newest record of `oid` in the queue is, 0 if there is none."""
-        if not self._waiting:
-            return 0
-        for written in reversed(self._waiting):
+        for written in reversed(self.waiting):
             position = written.positions.get(oid)
             if position is not None:
                 return position
@@ -80,9 +79,9 @@ class CommitQueue:
         with self._changed:
             if self._failure is not None:
                 raise self._fail(self._failure)
-            if self._waiting:
+            if self.waiting:
                 written.turn = threading.Event()
-            self._waiting = (*self._waiting, written)
+            self.waiting = (*self.waiting, written)
             self._written = written.end
 
     def complete(self, written: Written, func: Callable[[bytes], object] | None) -> None:
@@ -126,17 +125,17 @@ class CommitQueue:
     def wait_until_empty(self) -> None:
         """Return when everything that was taken in is visible, or never will be."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._waiting)
+            self._changed.wait_for(lambda: not self.waiting)
 
     def _leave(self) -> None:
         with self._changed:
-            self._waiting = self._waiting[1:]
-            if self._waiting and self._waiting[0].turn is not None:
-                self._waiting[0].turn.set()
+            self.waiting = self.waiting[1:]
+            if self.waiting and self.waiting[0].turn is not None:
+                self.waiting[0].turn.set()
             self._changed.notify_all()
 
     def _drop_undurable(self, failure: OSError) -> None:
         with self._changed:
             self._failure = failure
-            self._waiting = tuple(w for w in self._waiting if w.end <= self._durable)
+            self.waiting = tuple(w for w in self.waiting if w.end <= self._durable)
             self._changed.notify_all()

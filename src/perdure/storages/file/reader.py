@@ -6,6 +6,7 @@ holds the old one reads on in the old file.
 
 from collections.abc import Mapping
 from os import pread
+from struct import Struct
 from typing import Final
 
 from perdure.errors import CorruptDataError, POSKeyError
@@ -29,6 +30,11 @@ _LATER_THAN_ALL: Final = b"\xff" * 8
 
 _HEADER_SIZE: Final = RECORD_HEADER.size
 _unpack_header = RECORD_HEADER.unpack_from
+_unpack_needed = Struct(">8s8sQ8xHQ").unpack_from
+"""Unpacks a record header without the position of its transaction."""
+
+from_bytes = int.from_bytes
+new_tuple = tuple.__new__
 
 
 class View:
@@ -37,13 +43,15 @@ class View:
     `last_tid` is the newest transaction's.
     """
 
-    __slots__ = ("end", "file", "index", "last_tid")
+    __slots__ = ("_descriptor", "_page", "end", "file", "index", "last_tid")
 
     def __init__(self, file: DataFile, index: PositionIndex, end: int, last_tid: bytes) -> None:
         self.file = file
         self.index = index
         self.end = end
         self.last_tid = last_tid
+        self._descriptor = file.descriptor
+        self._page = index.pages.get
 
     def publish(self, tid: bytes, positions: Mapping[bytes, int], end: int) -> None:
         """Make a transaction visible that ends at `end` of the file."""
@@ -65,11 +73,15 @@ class View:
         Raises `POSKeyError` where the object is not known, or was gone then, and
         `CorruptDataError` where the file contradicts itself.
         """
-        position = self.index.get(oid)
-        if not position:
+        # Every call here is paid for each object that is loaded: this is `index.get`, and
+        # what `Revision` does.
+        page = self._page(oid[:6])
+        found = None if page is None else page.get(oid[6:])
+        if found is None:
             raise POSKeyError(oid)
+        position = from_bytes(found, "big")
         next_tid = None
-        descriptor = self.file.descriptor
+        descriptor = self._descriptor
         while True:
             try:
                 ahead = pread(descriptor, _READ_AHEAD, position)
@@ -77,7 +89,7 @@ class View:
                 raise self.file.unreadable(position, error) from error
             if len(ahead) < _HEADER_SIZE:
                 self._header_of(oid, position, ahead)  # which says what is wrong; so below
-            found_oid, found_tid, previous, _, version_size, size = _unpack_header(ahead)
+            found_oid, found_tid, previous, version_size, size = _unpack_needed(ahead)
             if found_oid != oid or version_size or previous >= position:
                 self._header_of(oid, position, ahead)
             if found_tid < tid:
@@ -88,7 +100,7 @@ class View:
             position = previous
         end = _HEADER_SIZE + size
         if size and end <= len(ahead):
-            return Revision(ahead[_HEADER_SIZE:end], found_tid, next_tid)
+            return new_tuple(Revision, (ahead[_HEADER_SIZE:end], found_tid, next_tid))
         return Revision(self.data_at(oid, position), found_tid, next_tid)
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:

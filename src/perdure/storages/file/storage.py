@@ -342,8 +342,13 @@ class FileStorage:
     def store(
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
     ) -> None:
-        self._writable().changes(transaction).store(oid, serial, data)
-        self._oids.seen(oid)
+        committer = self._committer
+        if committer is None:
+            self._writable()  # which says why it is not
+        else:
+            committer.draft_of(transaction).changes.store(oid, serial, data)
+            if oid > self._oids.highest:
+                self._oids.seen(oid)
 
     def restore(
         self,
@@ -354,21 +359,21 @@ class FileStorage:
         prev_txn: bytes | None,
         transaction: HasMetaData,
     ) -> None:
-        self._writable().changes(transaction).restore(oid, data, prev_txn)
+        self._writable().draft_of(transaction).changes.restore(oid, data, prev_txn)
         self._oids.seen(oid)
 
     def deleteObject(self, oid: bytes, serial: bytes, transaction: HasMetaData) -> None:
-        self._writable().changes(transaction).delete(oid, serial)
+        self._writable().draft_of(transaction).changes.delete(oid, serial)
 
     def checkCurrentSerialInTransaction(
         self, oid: bytes, serial: bytes, transaction: HasMetaData
     ) -> None:
-        self._writable().changes(transaction).check(oid, serial)
+        self._writable().draft_of(transaction).changes.check(oid, serial)
 
     def undo(
         self, transaction_id: bytes, transaction: HasMetaData
     ) -> tuple[bytes | None, list[bytes]]:
-        changes = self._writable().changes(transaction)
+        changes = self._writable().draft_of(transaction).changes
         return None, changes.undo(undolog.undone_tid(transaction_id))
 
     def tpc_vote(self, transaction: HasMetaData) -> list[bytes]:
@@ -414,7 +419,7 @@ class FileStorage:
         version: str,
         transaction: HasMetaData,
     ) -> None:
-        blobs = self._blobs.staged(self._writable().blobs(transaction))
+        blobs = self._blobs.staged(self._writable().draft_of(transaction).blobs)
         self.store(oid, oldserial, data, version, transaction)
         blobs.add(oid, blobfilename)
 
@@ -427,7 +432,7 @@ class FileStorage:
         prev_txn: bytes | None,
         transaction: HasMetaData,
     ) -> None:
-        blobs = self._blobs.staged(self._writable().blobs(transaction))
+        blobs = self._blobs.staged(self._writable().draft_of(transaction).blobs)
         self.restore(oid, serial, data, "", prev_txn, transaction)
         blobs.add(oid, blobfilename)
 
