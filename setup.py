@@ -21,7 +21,7 @@ FULL_API: set[str] = set()
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))  # has no limited API
 LIMITED_API = "0x030B0000"
-FLAGS = [] if sys.platform == "win32" else ["-std=c11", "-O3", "-Wall", "-Wextra"]
+FLAGS = [] if sys.platform == "win32" else ["-std=c11", "-O3", "-Wall", "-Wextra", "-Winit-self", "-Wshadow"]
 
 
 def include_dirs() -> list[str]:

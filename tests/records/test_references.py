@@ -14,12 +14,20 @@ from ZODB.serialize import referencesf
 
 from perdure.errors import StateLoadError
 from perdure.ids import p64
-from perdure.records import Reference, all_references, parse_reference, references
+from perdure.records import Reference, all_references, parse_reference
+from perdure.records import references as chosen_references
+from perdure.records.references import pure_references
 from samples.records_jar import Jar
 from samples.records_objects import Node, Point, Shelf, Slotted, TakesArguments
 
 HEAD = b"\x80\x03cno.such.module\nThing\nq\x00."
 OID = b"C\x08" + p64(5)
+
+
+@pytest.fixture(params=[pure_references, chosen_references], ids=["pure", "chosen"])
+def references(request: pytest.FixtureRequest) -> Any:
+    """Return what finds references: in Python, and what is in use, which may be native code."""
+    return request.param
 
 
 def every_kind() -> bytes:
@@ -41,7 +49,7 @@ def every_kind() -> bytes:
     )
 
 
-def test_strong_references_in_this_database_are_found_in_order() -> None:
+def test_strong_references_in_this_database_are_found_in_order(references: Any) -> None:
     assert references(every_kind()) == [p64(2), p64(3), p64(4)]
 
 
@@ -58,13 +66,13 @@ def test_all_references_tell_what_they_are() -> None:
     ]
 
 
-def test_references_are_appended_to_a_given_list() -> None:
+def test_references_are_appended_to_a_given_list(references: Any) -> None:
     oids = [p64(99)]
     assert references(every_kind(), oids) is oids
     assert oids == [p64(99), p64(2), p64(3), p64(4)]
 
 
-def test_a_record_without_references_has_none() -> None:
+def test_a_record_without_references_has_none(references: Any) -> None:
     record = Jar().store(Node(a=1))
     assert references(record) == []
     assert all_references(record) == []
@@ -98,14 +106,14 @@ def test_what_is_no_reference_is_a_typed_error(stored: Any) -> None:
         parse_reference(stored)
 
 
-def test_classes_are_not_imported() -> None:
+def test_classes_are_not_imported(references: Any) -> None:
     record = HEAD + b"\x80\x03}(K\x01" + OID + b"cno.such.other\nThing\n\x86QK\x02h\x00)\x81u."
     assert references(record) == [p64(5)]
     assert all_references(record) == [Reference(p64(5), "no.such.other.Thing")]
     assert not [name for name in sys.modules if name.startswith("no.such")]
 
 
-def test_references_inside_of_anything_are_found() -> None:
+def test_references_inside_of_anything_are_found(references: Any) -> None:
     jar = Jar()
     inside = [Node() for _ in range(9)]
     record = jar.store(
@@ -118,14 +126,14 @@ def test_references_inside_of_anything_are_found() -> None:
     assert sorted(references(record)) == sorted(node._p_oid for node in inside)
 
 
-def test_an_instance_whose_class_is_a_persistent_object_hides_nothing() -> None:
+def test_an_instance_whose_class_is_a_persistent_object_hides_nothing(references: Any) -> None:
     # The class is a reference, of which an instance is made.
     record = HEAD + b"\x80\x03](" + OID + b"Q)\x81}X\x01\x00\x00\x00aC\x08" + p64(6) + b"Qsbe."
     assert references(record) == referencesf(record) == [p64(5), p64(6)]
     assert [reference.oid for reference in all_references(record)] == [p64(5), p64(6)]
 
 
-def test_extension_codes_are_read_and_bring_nothing_to_life() -> None:
+def test_extension_codes_are_read_and_bring_nothing_to_life(references: Any) -> None:
     record = HEAD + b"\x80\x03](\x82\xf0)\x81\x82\xf0)R" + OID + b"Qe."
     copyreg.add_extension("samples.records_objects", "Node", 0xF0)
     try:
@@ -141,7 +149,7 @@ class _Explodes:
         raise AssertionError("made from a record that was only to be looked at")
 
 
-@pytest.mark.parametrize("find", [references, all_references])
+@pytest.mark.parametrize("find", [chosen_references, pure_references, all_references])
 def test_every_cut_of_a_record_is_a_typed_error(find: Any) -> None:
     record = every_kind()
     for end in range(len(record)):
@@ -149,7 +157,7 @@ def test_every_cut_of_a_record_is_a_typed_error(find: Any) -> None:
             find(record[:end])
 
 
-def test_what_follows_the_state_is_not_looked_at() -> None:
+def test_what_follows_the_state_is_not_looked_at(references: Any) -> None:
     assert references(every_kind() + b"a trailer") == [p64(2), p64(3), p64(4)]
 
 
@@ -173,6 +181,6 @@ states = st.recursive(
 @settings(deadline=None)
 def test_references_are_those_that_zodb_finds(state: Any) -> None:
     record = Jar().store(Node(state=state, again=state))
-    assert references(record) == referencesf(record)
-    strong = [found.oid for found in all_references(record) if not found.weak]
-    assert references(record) == strong
+    expected = referencesf(record)
+    assert pure_references(record) == chosen_references(record) == expected
+    assert [found.oid for found in all_references(record) if not found.weak] == expected

@@ -13,12 +13,20 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from perdure import native
 from perdure.errors import StateLoadError
 from perdure.records.codec import FindGlobal
 from perdure.records.inert import class_name_of, load_inert, text
 from perdure.records.references import parse_reference
 
-__all__ = ["ClassMetadata", "class_and_arguments", "class_at_head", "class_metadata", "class_name"]
+__all__ = [
+    "ClassMetadata",
+    "class_and_arguments",
+    "class_at_head",
+    "class_metadata",
+    "class_name",
+    "pure_class_at_head",
+]
 
 # PROTO, GLOBAL, perhaps BINPUT, STOP.
 _HEAD: Final = re.compile(rb"\x80.c([^\n]+)\n([^\n]+)\n(?:q.)?\.", re.DOTALL)
@@ -37,7 +45,7 @@ class ClassMetadata:
     arguments: Any = None
 
 
-def class_at_head(record: bytes) -> tuple[str, str] | None:
+def pure_class_at_head(record: bytes) -> tuple[str, str] | None:
     """Return the module and name of the class where a record has the plain form, else None."""
     head = _HEAD.match(record)
     if head is None:
@@ -46,6 +54,9 @@ def class_at_head(record: bytes) -> tuple[str, str] | None:
         return head[1].decode(), head[2].decode()
     except UnicodeDecodeError:
         return None
+
+
+class_at_head = native.scanner.class_at_head if native.scanner else pure_class_at_head
 
 
 def class_metadata(record: bytes) -> ClassMetadata:

@@ -12,16 +12,29 @@ A persistent object inside a state is stored as a persistent id, in one of these
 
 A class is a global, or a pair of module and name. An oid is 8 bytes; Python 2
 stored it as a short string.
+
+Finding those that keep objects alive exists twice: `pure_references` has the unpickler
+read the record, `perdure.native.scanner` steps through its opcodes, and leaves
+whatever is unusual to the pure function.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+from perdure import native
 from perdure.errors import StateLoadError
 from perdure.records.codec import Pickles, unpickler_of
 from perdure.records.inert import class_name_of, load_inert, text
+from perdure.records.opcodes import memo_overflow
 
-__all__ = ["Reference", "all_references", "oid_in", "parse_reference", "references"]
+__all__ = [
+    "Reference",
+    "all_references",
+    "oid_in",
+    "parse_reference",
+    "pure_references",
+    "references",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,7 @@ def _find_anything(module: str, name: str) -> type[_Anything]:
     return _Anything
 
 
-def references(record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
+def pure_references(record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
     """Return the oids that keep objects of this database alive, in order, with repetitions.
 
     Weak references and those to other databases do not count. The oids are
@@ -126,6 +139,31 @@ def references(record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
 
 def _as_stored(stored: Any) -> Any:
     return stored
+
+
+if native.scanner:
+    _scanned = native.scanner.references
+
+    def references(record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
+        """Return the oids that keep objects of this database alive, in order, with repetitions.
+
+        Weak references and those to other databases do not count. The oids are
+        appended to `oids` if that is given. Raises `StateLoadError` if the record is
+        damaged.
+        """
+        found = _scanned(record)
+        if found is None:
+            # Unusual, or damaged: and damage can make the unpickler take all memory.
+            if memo_overflow(record, 2):
+                raise StateLoadError(reason="the record is damaged: it numbers too many objects")
+            found = pure_references(record)
+        if oids is None:
+            return found
+        oids += found
+        return oids
+
+else:
+    references = pure_references
 
 
 def all_references(record: bytes) -> list[Reference]:
