@@ -33,6 +33,7 @@ class Capabilities:
     class_finding: bool
     counting: bool
     binding: bool
+    batches: bool
 
 
 def capabilities_of(storage: object) -> Capabilities:
@@ -55,4 +56,5 @@ def capabilities_of(storage: object) -> Capabilities:
         class_finding="IClassFinder" in names,
         counting="IMeasuredStorage" in names,
         binding="IBindingStorage" in names,
+        batches="IBatchStorage" in names,
     )

@@ -6,7 +6,7 @@ from zope.interface.interface import Method
 
 from perdure.interfaces import INTERFACES, declared
 
-OUR_OWN = {"IClassFinder", "IMeasuredStorage"}
+OUR_OWN = {"IBatchStorage", "IBindingStorage", "IClassFinder", "IMeasuredStorage"}
 FROM_ZODB = sorted({each.__name__ for each in INTERFACES.values()} - OUR_OWN)
 
 

@@ -2,6 +2,7 @@
 
 from perdure.interfaces.declared import INTERFACES, declares
 from perdure.interfaces.storage import (
+    BatchStorage,
     Bind,
     BindingStorage,
     BlobRestoreableStorage,
@@ -33,6 +34,7 @@ from perdure.interfaces.values import (
 
 __all__ = [
     "INTERFACES",
+    "BatchStorage",
     "Bind",
     "BindingStorage",
     "BlobRestoreableStorage",

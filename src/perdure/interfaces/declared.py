@@ -31,6 +31,7 @@ _NAMES: dict[type, str] = {
     storage.MVCCStorage: "IMVCCStorage",
     storage.MeasuredStorage: "IMeasuredStorage",
     storage.BindingStorage: "IBindingStorage",
+    storage.BatchStorage: "IBatchStorage",
     storage.PrefetchStorage: "IPrefetchStorage",
     storage.BlobStorage: "IBlobStorage",
     storage.BlobRestoreableStorage: "IBlobStorageRestoreable",

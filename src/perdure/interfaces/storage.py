@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from perdure.interfaces.values import HasMetaData, Loaded, Revision, StoredRecord
 
 __all__ = [
+    "BatchStorage",
     "Bind",
     "BindingStorage",
     "BlobRestoreableStorage",
@@ -291,6 +292,18 @@ class BindingStorage(Storage, Protocol):
 
         It is called in the vote, when nothing can change the record or its tid any more.
         """
+
+
+class BatchStorage(Storage, Protocol):
+    """Oids and records are handed over many at a time, which costs less."""
+
+    def new_oids(self, count: int) -> list[bytes]:
+        """Return `count` oids, each as `new_oid` gives one, in order."""
+
+    def store_all(
+        self, records: Sequence[tuple[bytes, bytes, bytes]], transaction: HasMetaData
+    ) -> None:
+        """Store records, each (oid, serial, data), in order, as `store` does one."""
 
 
 class PrefetchStorage(Storage, Protocol):

@@ -1,6 +1,6 @@
 """Storages that have snapshots of their own: used as they are, in the shape of `snapshot`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from perdure.capabilities import capabilities_of
@@ -140,6 +140,14 @@ class NativeSnapshot:
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
     ) -> None:
         self._instance.store(oid, serial, data, version, transaction)
+
+    def store_all(
+        self, records: Sequence[tuple[bytes, bytes, bytes]], transaction: HasMetaData
+    ) -> None:
+        """Store records, each (oid, serial, data), as `store` does one."""
+        store = self._instance.store
+        for oid, serial, data in records:
+            store(oid, serial, data, "", transaction)
 
     def checkCurrentSerialInTransaction(
         self, oid: bytes, serial: bytes, transaction: HasMetaData

@@ -10,8 +10,8 @@ says what to forget. Two facts keep that right, whatever commits meanwhile:
   from the journal only what is not later. What came in between waits.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 from perdure.capabilities import capabilities_of
 from perdure.errors import POSKeyError, Unsupported
@@ -30,6 +30,9 @@ from perdure.mvcc.undoing import UndoSnapshot
 from perdure.records import find_global, references
 
 __all__ = ["Snapshot", "Snapshots"]
+
+_MOST_OIDS: Final = 128
+"""Handed out at a time: those that a connection does not come to use are lost."""
 
 
 @declares(StorageWrapper, ClassFinder)
@@ -105,6 +108,8 @@ class Snapshot:
         self._start = after(ZERO)
         self._committed = ZERO
         self._modified: set[bytes] = set()
+        self._oids: list[bytes] = []  # to be used, the next one at the end
+        self._oids_at_a_time = 1
         # Not part of the contract, but storages that talk to a server have it.
         self._sync = getattr(shared.storage, "sync", None)
         self.capabilities = shared.capabilities
@@ -163,8 +168,15 @@ class Snapshot:
     # Committing
 
     def new_oid(self) -> bytes:
-        oid: bytes = self._storage.new_oid()
-        return oid
+        """Return an oid that was never used; the storage gives more and more at a time."""
+        if not self._oids:
+            if not self.capabilities.batches:
+                oid: bytes = self._storage.new_oid()
+                return oid
+            self._oids = self._storage.new_oids(self._oids_at_a_time)
+            self._oids.reverse()
+            self._oids_at_a_time = min(2 * self._oids_at_a_time, _MOST_OIDS)
+        return self._oids.pop()
 
     def tpc_begin(self, transaction: HasMetaData) -> None:
         self._storage.tpc_begin(transaction)
@@ -175,6 +187,18 @@ class Snapshot:
     ) -> None:
         self._storage.store(oid, serial, data, version, transaction)
         self._modified.add(oid)
+
+    def store_all(
+        self, records: Sequence[tuple[bytes, bytes, bytes]], transaction: HasMetaData
+    ) -> None:
+        """Store records, each (oid, serial, data), as `store` does one."""
+        if self.capabilities.batches:
+            self._storage.store_all(records, transaction)
+        else:
+            store = self._storage.store
+            for oid, serial, data in records:
+                store(oid, serial, data, "", transaction)
+        self._modified.update([record[0] for record in records])
 
     def checkCurrentSerialInTransaction(
         self, oid: bytes, serial: bytes, transaction: HasMetaData

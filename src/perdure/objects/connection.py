@@ -444,7 +444,7 @@ class Connection:
         old = self._cache
         self._cache = new_cache(self, old.cache_size, old.cache_size_bytes)
         self._loader.use_cache(self._cache)
-        self._commit.cache = self._cache
+        self._commit.use_cache(self._cache)
 
 
 def _oids(args: Iterable[Any]) -> Iterable[bytes]:

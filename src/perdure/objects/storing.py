@@ -1,0 +1,222 @@
+"""From changed objects to records in a storage, or in a savepoint.
+
+Each object that is stored may lead to new ones, which are stored too. Records
+go to the storage in batches: one call for many of them costs much less.
+"""
+
+import os
+import warnings
+from typing import Any, Final
+
+from perdure.errors import ConflictError, InvalidObjectReference, UnpicklableError, dotted_name
+from perdure.ids import ZERO, oid_repr
+from perdure.interfaces import HasMetaData
+from perdure.objects.blob import Blob
+from perdure.objects.changes import Changes
+from perdure.objects.conflicts import Conflicts
+from perdure.objects.metrics import Counters
+from perdure.objects.savepoint import SavepointStore
+from perdure.records import RecordWriter
+
+__all__ = ["Storer"]
+
+_BATCH_BYTES: Final = 1 << 20
+
+_Trail = tuple[Any, "_Trail | None"]
+"""An object, and the trail of the object through which it was found."""
+
+
+class Storer:
+    """Stores the objects of one connection.
+
+    `storage` is the connection's snapshot, `cache` its object cache, `writer`
+    makes its records. Objects of more than `large_record_size` bytes get a
+    warning. While there are `savepoints`, records go there.
+    """
+
+    def __init__(
+        self,
+        storage: Any,
+        cache: Any,
+        changes: Changes,
+        writer: RecordWriter,
+        counters: Counters,
+        conflicts: Conflicts,
+        large_record_size: int,
+    ) -> None:
+        self.cache = cache
+        self.savepoints: SavepointStore | None = None
+        self._storage = storage
+        self._changes = changes
+        self._writer = writer
+        self._counters = counters
+        self._conflicts = conflicts
+        self._large_record_size = large_record_size
+        self._metadata: HasMetaData | None = None
+        self._batch: list[tuple[bytes, bytes, bytes]] = []
+        self._batch_bytes = 0
+
+    def begin(self, metadata: HasMetaData) -> None:
+        """Store for this transaction from now on."""
+        self._metadata = metadata
+
+    def end(self) -> None:
+        """Let go of the transaction, and of what was not handed over."""
+        self._metadata = None
+        self._batch.clear()
+        self._batch_bytes = 0
+
+    def store_changed(self) -> None:
+        """Store every object that is registered and changed or new, and what that leads to."""
+        added, stored = self._changes.added, self._changes.stored
+        before = len(stored)
+        for obj in list(self._changes.registered):
+            if obj._p_changed or obj._p_oid in added:
+                self._store_with_new(obj)
+        self._flush()
+        self._counters.stores += len(stored) - before
+
+    def store_saved(self, savepoints: SavepointStore) -> None:
+        """Store what the savepoints hold."""
+        changes = self._changes
+        changes.created.update(savepoints.created())
+        for oid, serial, data in savepoints:
+            changes.stored_oids.append(oid)
+            path = savepoints.blob_of(oid)
+            if path is None:
+                self._add_to_batch(oid, serial, data)
+            else:
+                self._store_blob_file(oid, serial, data, path)
+        self._flush()
+
+    def _store_with_new(self, obj: Any) -> None:
+        """Store `obj`, and the new objects found while serialising it and one another."""
+        pending: list[_Trail] = [(obj, None)]
+        try:
+            self._store_pending(pending)
+        except BaseException as error:
+            found = self._writer.found
+            # They have an oid and this connection, but no record: as if just added.
+            for new in [*found, *(trail[0] for trail in pending)]:
+                if new._p_serial == ZERO and new._p_oid not in self._changes.created:
+                    self._changes.added[new._p_oid] = new
+            found.clear()
+            if isinstance(error, InvalidObjectReference | UnpicklableError):
+                error.found_through(_names(pending[-1] if pending else None))
+            raise
+
+    def _store_pending(self, pending: list[_Trail]) -> None:
+        """Store the last of `pending` until there is none; it grows by what is found."""
+        serialize, found, store = self._writer.serialize, self._writer.found, self._store
+        while pending:
+            trail = pending[-1]
+            obj = trail[0]
+            data = serialize(obj)
+            pending.pop()
+            if found:
+                found.reverse()
+                pending += [(new, trail) for new in found]
+                found.clear()
+            store(obj, data)
+
+    def _store(self, obj: Any, data: bytes) -> None:
+        oid = obj._p_oid
+        serial = obj._p_serial or ZERO
+        changes = self._changes
+        savepoints = self.savepoints
+        blob_file = None
+        if type(obj) is Blob:
+            blob_file = obj.file_to_store()
+            if blob_file is None:
+                obj._p_changed = False  # the same data as before: there is nothing to store
+                return
+        size = len(data)
+        if size > self._large_record_size:
+            _warn_of_size(obj, size)
+        if serial == ZERO:
+            implicit = changes.added.pop(oid, None) is None
+            if savepoints is None or oid not in savepoints.created():
+                changes.created[oid] = implicit
+        if blob_file is not None:
+            self._store_blob(obj, data, blob_file)
+        elif savepoints is not None:
+            savepoints.store(oid, serial, data)
+            self._counters.stores += 1
+        else:
+            self._add_to_batch(oid, serial, data)
+        cache = self.cache
+        if serial == ZERO and cache.get(oid) is None:
+            cache[oid] = obj
+        # The cache first: it adds what is new to the size that the object has so far.
+        cache.update_object_size_estimation(oid, size)
+        if not isinstance(obj, type):
+            obj._p_estimated_size = size
+        if changes.read_current:
+            # Writing an object checks its revision anyway.
+            changes.read_current.pop(oid, None)
+        if savepoints is not None:
+            obj._p_changed = False
+        else:
+            changes.stored.append(obj)
+            if blob_file is not None:
+                # It may be registered twice, and has no file to be stored a second time.
+                obj._p_changed = False
+
+    # Records on their way to the storage
+
+    def _add_to_batch(self, oid: bytes, serial: bytes, data: bytes) -> None:
+        self._batch.append((oid, serial, data))
+        self._batch_bytes += len(data)
+        if self._batch_bytes > _BATCH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._batch:
+            return
+        try:
+            self._storage.store_all(self._batch, self._metadata)
+        except ConflictError as error:
+            raise self._conflicts.explained(error) from None
+        self._batch.clear()
+        self._batch_bytes = 0
+
+    # Blobs
+
+    def _store_blob(self, blob: Blob, data: bytes, path: str) -> None:
+        oid, serial = blob._p_oid, blob._p_serial or ZERO
+        committed = None
+        try:
+            if self.savepoints is not None:
+                committed = self.savepoints.store_blob(oid, serial, data, path)
+                self._counters.stores += 1
+            else:
+                self._store_blob_file(oid, serial, data, path)
+        except BaseException:
+            if not os.path.exists(path):
+                blob.handed_over()
+            raise
+        blob.handed_over(committed)
+
+    def _store_blob_file(self, oid: bytes, serial: bytes, data: bytes, path: str) -> None:
+        try:
+            self._storage.storeBlob(oid, serial, data, path, "", self._metadata)
+        except ConflictError as error:
+            raise self._conflicts.explained(error) from None
+        self._changes.stored_blobs.append(oid)
+
+
+def _warn_of_size(obj: Any, size: int) -> None:
+    warnings.warn(
+        f"{dotted_name(type(obj))} object, oid {oid_repr(obj._p_oid)}, has {size} bytes; "
+        "split it into several persistent objects, or keep it in a blob",
+        stacklevel=3,
+    )
+
+
+def _names(trail: _Trail | None) -> list[str]:
+    """Return the objects of a trail as errors name them, outermost first."""
+    names: list[str] = []
+    while trail is not None:
+        obj, trail = trail
+        names.append(f"oid {oid_repr(obj._p_oid)} ({dotted_name(type(obj))})")
+    return names[::-1]
