@@ -20,6 +20,14 @@ class OidSource:
             self.highest = oid = after(self.highest)
             return oid
 
+    def next_of(self, count: int) -> list[bytes]:
+        """Return `count` of them, in order."""
+        with self._lock:
+            first = int.from_bytes(self.highest, "big") + 1
+            oids = [oid_int.to_bytes(8, "big") for oid_int in range(first, first + count)]
+            self.highest = oids[-1]
+            return oids
+
     def seen(self, oid: bytes) -> None:
         """Hand out only higher oids from now on: this one is in use."""
         if oid > self.highest:

@@ -13,7 +13,7 @@ This is the face; what it does is done by its parts.
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from perdure.fileops import FileOperations
 from perdure.ids import ZERO
 from perdure.interfaces import (
     INTERFACES,
+    BatchStorage,
     Bind,
     BindingStorage,
     BlobRestoreableStorage,
@@ -79,6 +80,7 @@ Packer = Callable[["FileStorage", References, bytes, bool], Any]
     ExternalGCStorage,
     MeasuredStorage,
     BindingStorage,
+    BatchStorage,
 )
 class FileStorage:
     """The database in the file `file_name`, which is created where there is none.
@@ -330,6 +332,11 @@ class FileStorage:
         self._writable()
         return self._oids.next()
 
+    def new_oids(self, count: int) -> list[bytes]:
+        """Return `count` oids, each as `new_oid` gives one, in order."""
+        self._writable()
+        return self._oids.next_of(count)
+
     def tpc_transaction(self) -> Any:
         """Return the transaction that is being committed, or None."""
         return None if self._committer is None else self._committer.transaction
@@ -338,6 +345,15 @@ class FileStorage:
         self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "
     ) -> None:
         self._writable().begin(transaction, tid, status)
+
+    def store_all(
+        self, records: Sequence[tuple[bytes, bytes, bytes]], transaction: HasMetaData
+    ) -> None:
+        """Store records, each (oid, serial, data), in order, as `store` does one."""
+        store = self._writable().changes(transaction).store
+        for oid, serial, data in records:
+            store(oid, serial, data)
+        self._oids.seen(max([record[0] for record in records]))
 
     def store(
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
