@@ -10,7 +10,7 @@ memory storage's the records themselves. This module knows places only through
 `Revisions`, and does no I/O of its own.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from perdure.errors import (
@@ -157,6 +157,19 @@ class Changes(Generic[Place]):
             self._plan_store(oid, serial, kept)
         self._requests.append(("_plan_store", oid, serial, kept))
 
+    def store_all(self, records: Sequence[tuple[bytes, bytes, bytes]]) -> None:
+        """Store records, each (oid, serial, data), in order, as `store` does one."""
+        sizes = [len(data) for _, _, data in records]
+        size = sum(sizes)
+        if size > self._room or 0 in sizes:
+            for oid, serial, data in records:
+                self.store(oid, serial, data)
+            return
+        self._room -= size
+        kept = tuple(records)
+        self._plan_stores(kept)
+        self._requests.append(("_plan_stores", kept))
+
     def restore(self, oid: bytes, data: bytes | None, source_tid: bytes | None) -> None:
         """Write `data`, whatever is current; `source_tid` may have written the same bytes."""
         if data is not None and not data:
@@ -214,6 +227,15 @@ class Changes(Generic[Place]):
             data = self._resolve(oid, committed, serial, record_of(data), there)
             self.resolved.append(oid)
         self.planned[oid] = (data, None, current)
+
+    def _plan_stores(self, records: Sequence[tuple[bytes, bytes, bytes]]) -> None:
+        newest, planned = self._revisions.newest, self.planned
+        for oid, serial, data in records:
+            current, committed = newest(oid)
+            if committed == serial or current is None:
+                planned[oid] = (data, None, current)
+            else:
+                self._plan_store(oid, serial, data)
 
     def _plan_restore(
         self, oid: bytes, data: bytes | Kept | None, source_tid: bytes | None

@@ -363,6 +363,58 @@ def test_a_large_transaction_waits_in_a_file_without_a_name(
     reopened.close()
 
 
+# Many records at a time
+
+
+def test_a_batch_is_planned_again_record_by_record_after_another_commit(
+    storage: FileStorage,
+) -> None:
+    write(storage, {A: tally(1), B: cell("old")})
+    read = storage.lastTransaction()
+    transaction = begun(storage)
+    batch = [(A, read, tally(3)), (B, read, cell("new")), (C, ZERO, cell("made"))]
+    storage.store_all(batch, transaction)
+    batch.clear()  # it is the caller's
+    write(storage, {A: tally(11)})
+    assert storage.tpc_vote(transaction) == [A]
+    storage.tpc_finish(transaction)
+    found = [storage.load(oid).data for oid in (A, B, C)]
+    assert found == [tally(13), cell("new"), cell("made")]
+
+
+def test_a_conflict_within_a_batch_is_found_when_it_is_stored(storage: FileStorage) -> None:
+    write(storage, {A: cell("old"), B: cell("old")})
+    read = storage.lastTransaction()
+    write(storage, {B: cell("newer")})
+    transaction = begun(storage)
+    with pytest.raises(ConflictError) as caught:
+        storage.store_all([(A, read, cell("a")), (B, read, cell("b"))], transaction)
+    assert caught.value.oid == B
+    storage.tpc_abort(transaction)
+    assert storage.load(A).data == cell("old")
+
+
+def test_a_batch_without_room_in_memory_waits_in_a_file(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committing, "_MEMORY_LIMIT", 1000)
+    records = {p64(n): cell("x" * n) for n in range(10, 100)}
+    transaction = begun(storage)
+    storage.store_all([(oid, ZERO, data) for oid, data in records.items()], transaction)
+    assert not storage._committer.draft_of(transaction).spool.empty  # type: ignore[union-attr]
+    storage.tpc_vote(transaction)
+    storage.tpc_finish(transaction)
+    assert {oid: storage.load(oid).data for oid in records} == records
+
+
+def test_a_batch_has_no_empty_record_and_may_be_empty(storage: FileStorage) -> None:
+    transaction = begun(storage)
+    storage.store_all([], transaction)
+    with pytest.raises(StorageError, match="cannot be empty"):
+        storage.store_all([(A, ZERO, b"")], transaction)
+    storage.tpc_abort(transaction)
+
+
 # A disk that fails
 
 

@@ -56,7 +56,7 @@ def test_a_transaction_has_these_bytes() -> None:
 
 
 def test_a_large_transaction_is_written_in_pieces_of_the_same_bytes(tmp_path: Path) -> None:
-    plan = {p64(n): (bytes([n % 256]) * 1_000_000, None, None) for n in range(1, 20)}
+    plan = {p64(n): (bytes([n % 256]) * 60_000, None, None) for n in range(1, 330)}
     encoded = encode(TID, NOTHING, plan, 4, 4, b" ")
     pieces = [b"".join(pieces) for pieces in encoded.pieces]
 
@@ -65,6 +65,30 @@ def test_a_large_transaction_is_written_in_pieces_of_the_same_bytes(tmp_path: Pa
     found = scanned(b"".join(pieces), 4, tmp_path / "data.fs")
     assert found.records == encoded.positions
     assert found.end == encoded.end
+
+
+def test_large_records_are_written_as_they_are_and_small_ones_joined(tmp_path: Path) -> None:
+    large = [bytes([n]) * 1_000_000 for n in range(6)]
+    datas = [b"small", b"small too", *large[:3], b"between", *large[3:]]
+    plan = {p64(n): (data, None, None) for n, data in enumerate(datas, 1)}
+    encoded = encode(TID, NOTHING, plan, 4, 4, b" ")
+    (pieces,) = encoded.pieces
+
+    assert [piece for piece in pieces if len(piece) > 500] == large
+    assert {id(piece) for piece in large} <= {id(piece) for piece in pieces}
+    found = scanned(b"".join(pieces), 4, tmp_path / "data.fs")
+    assert found.records == encoded.positions
+    assert found.end == encoded.end
+
+
+def test_no_write_has_more_pieces_than_the_system_takes(tmp_path: Path) -> None:
+    plan = {p64(n): (b"x" * 70_000, None, None) for n in range(1, 700)}
+    encoded = encode(TID, NOTHING, plan, 4, 4, b" ")
+    portions = list(encoded.pieces)
+
+    assert max(map(len, portions)) <= 1024
+    found = scanned(b"".join(map(b"".join, portions)), 4, tmp_path / "data.fs")
+    assert found.records == encoded.positions
 
 
 def test_spooled_records_are_written_like_others(tmp_path: Path) -> None:

@@ -30,6 +30,12 @@ _SECOND_SIGN: Final = 31
 _CHUNK_SIZE: Final = 4 << 20
 """Records are joined to pieces of at least this many bytes before they are written."""
 
+_LARGE_SIZE: Final = 64 << 10
+"""Records of as many bytes are not joined: copying them would cost more than it saves."""
+
+_PIECES_OF_A_WRITE: Final = 512
+"""The system takes 1024."""
+
 
 class Metadata(NamedTuple):
     """What a transaction says about itself."""
@@ -76,7 +82,7 @@ def encode(
     user, note, extension = metadata
     extension_size = extension_field_size(extension)
     first = position + TRANSACTION_HEADER.size + len(user) + len(note) + extension_size
-    parts, positions, end = _records(tid, planned, position, first)
+    parts, positions, end, large = _records(tid, planned, position, first)
     length = end - position
     header = TransactionHeader(tid, length, status, len(user), len(note), extension_size)
     head = pack_transaction_head(header, user, note)
@@ -84,15 +90,18 @@ def encode(
     end += NUMBER.size
     sealed = extension_size > len(extension)
     # Read twice, for the checksum and for the file: only what is small is kept joined.
-    small = (
-        [b"".join(cast(list[bytes], parts))] if in_memory and end - first <= _CHUNK_SIZE else None
-    )
+    kept: list[bytes] | None = None
+    if in_memory and end - first - large <= _CHUNK_SIZE:
+        kept = list(_joined(parts)) if large else [b"".join(cast(list[bytes], parts))]
     if sealed:
         head += pack_extension(extension, position, length, durable)
-        head += seal(head, small or _joined(parts))
+        head += seal(head, kept or _joined(parts))
     else:
         head += extension
-    pieces = [(head, *small)] if small else chain([(head,)], zip(_joined(parts)))
+    if kept is None:
+        pieces: Iterable[Sequence[bytes]] = chain([(head,)], zip(_joined(parts)))
+    else:
+        pieces = _batches([head, *kept])
     return Encoded(position, end, positions, pieces, sealed and _holds(position, first))
 
 
@@ -109,10 +118,14 @@ def _holds(position: int, first: int) -> bool:
 
 def _records(
     tid: bytes, planned: dict[bytes, Planned[int]], position: int, at: int
-) -> tuple[list[bytes | Kept], dict[bytes, int], int]:
-    """Return the records in parts, where each of them stands, and where they end."""
+) -> tuple[list[bytes | Kept], dict[bytes, int], int, int]:
+    """Return the records in parts, where each of them stands, and where they end.
+
+    Last, how many bytes of them are in large ones.
+    """
     parts: list[bytes | Kept] = []
     positions: dict[bytes, int] = {}
+    large = 0
     pack, add = RECORD_HEADER.pack, parts.append
     header_size = RECORD_HEADER.size
     for oid, (data, back, previous) in planned.items():
@@ -126,15 +139,30 @@ def _records(
             add(pack(oid, tid, previous or 0, position, 0, size))
             add(data)
             at += header_size + size
-    return parts, positions, at
+            if size >= _LARGE_SIZE:
+                large += size
+    return parts, positions, at, large
 
 
 def _joined(parts: list[bytes | Kept]) -> Iterator[bytes]:
-    """Yield the parts in order, joined to pieces that are worth a write."""
+    """Yield the parts in order, joined to pieces that are worth a write; large ones alone."""
     start = size = 0
-    for number, part in enumerate(parts, 1):
+    for number, part in enumerate(parts):
+        if len(part) >= _LARGE_SIZE:
+            if start < number:
+                yield b"".join(map(record_of, parts[start:number]))
+            yield record_of(part)
+            start, size = number + 1, 0
+            continue
         size += len(part)
         if size >= _CHUNK_SIZE:
-            yield b"".join(map(record_of, parts[start:number]))
-            start, size = number, 0
-    yield b"".join(map(record_of, parts[start:]))
+            yield b"".join(map(record_of, parts[start : number + 1]))
+            start, size = number + 1, 0
+    if start < len(parts):
+        yield b"".join(map(record_of, parts[start:]))
+
+
+def _batches(pieces: list[bytes]) -> Iterator[Sequence[bytes]]:
+    """Yield the pieces in portions for one write each."""
+    for start in range(0, len(pieces), _PIECES_OF_A_WRITE):
+        yield pieces[start : start + _PIECES_OF_A_WRITE]

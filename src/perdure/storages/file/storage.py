@@ -350,10 +350,8 @@ class FileStorage:
         self, records: Sequence[tuple[bytes, bytes, bytes]], transaction: HasMetaData
     ) -> None:
         """Store records, each (oid, serial, data), in order, as `store` does one."""
-        store = self._writable().changes(transaction).store
-        for oid, serial, data in records:
-            store(oid, serial, data)
-        self._oids.seen(max([record[0] for record in records]))
+        self._writable().draft_of(transaction).changes.store_all(records)
+        self._oids.seen(max([record[0] for record in records], default=ZERO))
 
     def store(
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
