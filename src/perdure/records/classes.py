@@ -14,7 +14,7 @@ what runs, not about memory: it cannot keep a record from being huge.
 import builtins
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from types import EllipsisType, NoneType, NotImplementedType
+from types import EllipsisType, MethodType, NoneType, NotImplementedType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -22,7 +22,7 @@ from perdure.records.broken import Broken, BrokenClass, broken_class, find_globa
 from perdure.records.codec import FindGlobal
 from perdure.records.names import local_name
 
-__all__ = ["HARMLESS", "ClassPolicy"]
+__all__ = ["HARMLESS", "ClassPolicy", "is_steady"]
 
 _HARMLESS: Final[dict[str, str]] = {
     "BTrees.Length": "Length",
@@ -121,6 +121,13 @@ class ClassPolicy:
     def _rebuild(self, module: str, name: str, *args: Any) -> Any:
         cls = self.find_class(module, name)
         return cls.__new__(cls, *args)
+
+
+def is_steady(find: FindGlobal) -> bool:
+    """Return whether what `find` gives for a name can change only when its module does."""
+    if isinstance(find, MethodType) and type(find.__self__) is ClassPolicy:
+        find = find.__self__._find
+    return find is find_global
 
 
 def _is_exception(module: str, name: str) -> bool:

@@ -5,14 +5,17 @@ ghosts in it: a reference that tells the class needs no look at its record.
 """
 
 import pickle
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
 from persistent.wref import WeakRef
 from transaction.interfaces import TransientError
 
+from perdure import native
 from perdure.errors import ConnectionStateError, POSError, StateLoadError, dotted_name
 from perdure.records.broken import Broken, PersistentBroken, persistent_broken
+from perdure.records.classes import is_steady
 from perdure.records.classmeta import class_and_arguments, class_at_head, class_name
 from perdure.records.codec import (
     LARGE,
@@ -24,6 +27,7 @@ from perdure.records.codec import (
     unpickler_of,
 )
 from perdure.records.inert import text
+from perdure.records.opcodes import memo_overflow
 from perdure.records.references import oid_in
 
 __all__ = ["ReaderJar", "RecordReader"]
@@ -54,7 +58,7 @@ class RecordReader:
         self._cached = cache.get
         self._new_ghost = cache.new_ghost
         self._find_global = find_global
-        self.hits = 0  # references that led to an object in the cache
+        self._hits = 0
         # One object for all unpicklers: making a bound method costs too.
         self._load_reference = self._persistent_load
         # Persistent classes while they load, which they do before they are in the cache.
@@ -62,6 +66,25 @@ class RecordReader:
         # By class: how its records begin, and the memo of an unpickler behind that.
         self._heads: dict[type, tuple[bytes, Any]] = {}
         self._unused: StateUnpickler | None = None
+        # Gives an object the state in a record; see `_set_state`, which it falls back to.
+        self.set_state: Callable[[Any, bytes], None] = self._set_state
+        self._decoder = None
+        if native.decoder:
+            self._decoder = native.decoder.Decoder(
+                cache=cache,
+                find_global=find_global,
+                steady=is_steady(find_global),
+                load_reference=self._load_reference,
+                hand_over=self._read_anew,
+                explain=self._explain,
+                refused=_refused,
+            )
+            self.set_state = self._decoder.set_state
+
+    @property
+    def hits(self) -> int:
+        """How many references led to an object in the cache."""
+        return self._hits + (self._decoder.hits if self._decoder else 0)
 
     # Reading
 
@@ -97,7 +120,7 @@ class RecordReader:
         """
         return self._state_for(None, record)
 
-    def set_state(self, obj: Any, record: bytes) -> None:
+    def _set_state(self, obj: Any, record: bytes) -> None:
         """Give `obj` the state in a record.
 
         Raises `StateLoadError` if the record cannot be read or the object refuses
@@ -115,11 +138,17 @@ class RecordReader:
             state = self._state_for(obj, record)
         try:
             obj.__setstate__(state)
-        except (POSError, TransientError):
+        except BaseException as error:
+            _refused(error, obj, record)
             raise
-        except Exception as error:
-            reason = f"its __setstate__ raised {error!r}"
-            raise StateLoadError(obj._p_oid, _name_of(obj), reason) from error
+
+    def _read_anew(self, obj: Any, record: bytes) -> None:
+        """Give `obj` the state in a record that the decoder does not know how to read."""
+        # The unpickler makes room for every number up to the largest one that it meets.
+        if _is_out_of_bounds(record):
+            reason = "its record is damaged: it numbers objects that it cannot have"
+            raise StateLoadError(obj._p_oid, _name_of(obj), reason)
+        self._set_state(obj, record)
 
     def _state_behind(self, head: tuple[bytes, Any], record: bytes) -> Any:
         """Return the state in a record that begins with `head`."""
@@ -170,6 +199,9 @@ class RecordReader:
             before_state = self._unpickler(Pickles(head))
             before_state.load()
             self._heads[metadata] = head, before_state.memo
+            if self._decoder:
+                (number,) = before_state.memo.copy() or (-1,)
+                self._decoder.learn(metadata, head, number)
         return unpickler.load()
 
     def _unpickler(self, source: Pickles) -> Any:
@@ -189,7 +221,7 @@ class RecordReader:
             obj = self._cached(oid)
             if obj is None:
                 return self._reference(oid, cls)
-            self.hits += 1
+            self._hits += 1
             return obj
         if isinstance(stored, list):
             return self._special_reference(stored)
@@ -250,6 +282,19 @@ class RecordReader:
         with suppress(KeyError, ConnectionStateError):
             reference.dm = self._jar.get_connection(reference.database_name)
         return reference
+
+
+def _refused(error: BaseException, obj: Any, record: bytes) -> None:
+    """Raise a better error than what `__setstate__` raised, or return to let it pass."""
+    if isinstance(error, Exception) and not isinstance(error, POSError | TransientError):
+        reason = f"its __setstate__ raised {error!r}"
+        raise StateLoadError(obj._p_oid, _name_of(obj), reason) from error
+
+
+def _is_out_of_bounds(record: bytes) -> bool:
+    # The scan knows nearly all records, and none of those; the search takes 20 times as long.
+    known = native.scanner and native.scanner.references(record) is not None
+    return not known and memo_overflow(record, 2)
 
 
 def _name_of(obj: Any) -> str:
