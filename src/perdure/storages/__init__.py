@@ -4,8 +4,10 @@ from perdure.storages.before import BeforeStorage
 from perdure.storages.copying import CopyProgress, copy_transactions
 from perdure.storages.demo import DemoStorage
 from perdure.storages.file import FileStorage
+from perdure.storages.layers import compressed, encrypted
 from perdure.storages.memory import MappingStorage
 from perdure.storages.readonly import ReadOnlyStorage
+from perdure.storages.transforming import TransformingStorage
 
 __all__ = [
     "BeforeStorage",
@@ -14,5 +16,8 @@ __all__ = [
     "FileStorage",
     "MappingStorage",
     "ReadOnlyStorage",
+    "TransformingStorage",
+    "compressed",
     "copy_transactions",
+    "encrypted",
 ]

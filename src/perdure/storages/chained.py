@@ -1,0 +1,57 @@
+"""What a transforming layer is to the storage below it: its wrapper, and a link of a chain.
+
+    database  <-  compressing layer  <-  encrypting layer  <-  file
+
+Each storage asks the wrapper above it about records, which are then as that
+storage has them. A link turns them back one step and asks the next one up.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from perdure.capabilities import capabilities_of
+from perdure.interfaces import ClassFinder, StorageWrapper, declares
+from perdure.records import find_global, references
+from perdure.records.transforms import RecordTransform
+
+__all__ = ["Link"]
+
+
+@declares(StorageWrapper, ClassFinder)
+class Link:
+    """Stands between the storage that has transformed records and `above`, which has not.
+
+    Until somebody is `above`, records are references and nothing else.
+    """
+
+    def __init__(self, transform: RecordTransform) -> None:
+        self._transform = transform
+        self.above: Any = None  # a StorageWrapper
+
+    def invalidateCache(self) -> None:
+        if self.above is not None:
+            self.above.invalidateCache()
+
+    def invalidate(self, transaction_id: bytes, oids: Iterable[bytes]) -> None:
+        if self.above is not None:
+            self.above.invalidate(transaction_id, oids)
+
+    def references(self, record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
+        data = self._transform.untransform(None, None, record)
+        found = references if self.above is None else self.above.references
+        referred: list[bytes] = found(data, oids)
+        return referred
+
+    def transform_record_data(self, data: bytes) -> bytes:
+        if self.above is not None:
+            data = self.above.transform_record_data(data)
+        return self._transform.transform(None, data)
+
+    def untransform_record_data(self, data: bytes) -> bytes:
+        data = self._transform.untransform(None, None, data)
+        return data if self.above is None else bytes(self.above.untransform_record_data(data))
+
+    def find_global(self, module: str, name: str) -> Any:
+        if self.above is not None and capabilities_of(self.above).class_finding:
+            return self.above.find_global(module, name)
+        return find_global(module, name)
