@@ -14,8 +14,20 @@ from typing import Any, Final
 import pytest
 
 from perdure.fileops import FileOperations
-from perdure.storages.file import committing, encoding, groups, packcopy, scan, storage, tail
+from perdure.ids import ZERO
+from perdure.storages.file import (
+    checkpoints,
+    committing,
+    encoding,
+    groups,
+    loading,
+    opening,
+    packcopy,
+    scan,
+    tail,
+)
 from perdure.storages.file.datafile import DataFile
+from perdure.storages.file.indexfile import SavedIndex
 from perdure.testing.faults import Recording
 
 __all__ = ["BREAKAGES", "Breakage"]
@@ -25,14 +37,11 @@ Break = Callable[[pytest.MonkeyPatch], None]
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
-    """What is broken, the scenario that shows it, and which test is to find it.
-
-    `test` is "crashes", "restarts", "failed syncs" or "recovery".
-    """
+    """What is broken, the scenario and the kind of `crash` that show it."""
 
     apply: Break
     scenario: str
-    test: str = "crashes"
+    crash: str = "anywhere"
 
 
 def _no_sync(patch: pytest.MonkeyPatch) -> None:
@@ -76,7 +85,7 @@ def _cut_before_set_aside(patch: pytest.MonkeyPatch) -> None:
         operations.sync_directory(path.parent)
         return path
 
-    patch.setattr(storage, "set_aside", set_aside)
+    patch.setattr(opening, "set_aside", set_aside)
 
 
 def _no_checksums(patch: pytest.MonkeyPatch) -> None:
@@ -99,11 +108,24 @@ def _opened_without_writing_again(patch: pytest.MonkeyPatch) -> None:
     def only_sync(operations: FileOperations, file: DataFile, start: int, end: int) -> None:
         operations.sync(file.descriptor)
 
-    patch.setattr(storage, "write_again", only_sync)
+    patch.setattr(opening, "write_again", only_sync)
 
 
 def _opened_without_a_sync(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(storage, "write_again", lambda *arguments: None)
+    patch.setattr(opening, "write_again", lambda *arguments: None)
+
+
+def _index_taken_unseen(patch: pytest.MonkeyPatch) -> None:
+    def verified(file: DataFile, saved: SavedIndex, size: int) -> bytes:
+        return saved.last_tid or ZERO
+
+    patch.setattr(loading, "_verified", verified)
+
+
+def _index_of_before_the_pack(patch: pytest.MonkeyPatch) -> None:
+    # Both: one alone is enough to be safe.
+    _index_taken_unseen(patch)
+    patch.setattr(checkpoints.Checkpoints, "remove", lambda self: None)
 
 
 BREAKAGES: Final[dict[str, Breakage]] = {
@@ -115,12 +137,14 @@ BREAKAGES: Final[dict[str, Breakage]] = {
     "acknowledging before the sync": Breakage(_acknowledged_before_the_sync, "commits"),
     "the status before the data": Breakage(_status_before_the_data, "aborts"),
     "a pack that is not synced": Breakage(_packed_without_a_sync, "pack"),
-    "cutting before setting aside": Breakage(_cut_before_set_aside, "groups", "recovery"),
+    "cutting before setting aside": Breakage(_cut_before_set_aside, "groups", "while recovering"),
     "no checksums": Breakage(_no_checksums, "groups"),
     "a trailer that can be lost alone": Breakage(_trailers_that_a_crash_tears_off, "long_notes"),
     "cutting without a sync": Breakage(_cut_without_a_sync, "aborts"),
     "opening without writing again": Breakage(
-        _opened_without_writing_again, "commits", "failed syncs"
+        _opened_without_writing_again, "commits", "after failed syncs"
     ),
-    "opening without a sync": Breakage(_opened_without_a_sync, "commits", "restarts"),
+    "an index of another file": Breakage(_index_taken_unseen, "beginning_anew"),
+    "an index of before the pack": Breakage(_index_of_before_the_pack, "pack"),
+    "opening without a sync": Breakage(_opened_without_a_sync, "commits", "after kills"),
 }

@@ -11,7 +11,7 @@ from typing import Final
 from crash.expectation import expectation
 from crash.scenarios import Scenario
 from crash.script import Script
-from crash.verdict import Violation, emptied, examine, fast_directory
+from crash.verdict import Found, Violation, emptied, examine, fast_directory, look
 from perdure.testing.faults import CrashState, Killed, Recording, crash_states
 
 __all__ = ["SEED", "Place", "examine_all", "kills", "place_in", "run"]
@@ -26,6 +26,7 @@ class Place:
     def __init__(self, root: Path) -> None:
         self._work = root / "work"
         self._crashed = root / "crashed"
+        self._found: dict[object, Found] = {}
         self._work.mkdir()
         self._crashed.mkdir()
 
@@ -33,10 +34,19 @@ class Place:
         """Return a recording in an empty directory."""
         return kind(emptied(self._work))
 
-    def after(self, state: CrashState) -> Path:
-        """Return a directory that has what the crash left."""
-        state.write_to(emptied(self._crashed))
-        return self._crashed
+    @property
+    def disks(self) -> int:
+        """How many different disks were looked at."""
+        return len(self._found)
+
+    def look(self, state: CrashState) -> Found:
+        """Return what is found on a disk; what a disk shows does not depend on the expectation."""
+        contents = state.contents
+        key = tuple(sorted(contents.files.items())), contents.directories
+        if key not in self._found:
+            state.write_to(emptied(self._crashed))
+            self._found[key] = look(self._crashed)
+        return self._found[key]
 
     def again(self, state: CrashState) -> Recording:
         """Return a recording of what happens to what the crash left."""
@@ -83,17 +93,14 @@ def kills(scenario: Scenario, place: Place) -> Iterator[Script]:
         yield script
 
 
-def examine_all(place: Place, script: Script, name: str, limit: int, first: int = 0) -> int:
-    """Look at the disks after crashes from call `first` on; return how many there are.
+def examine_all(place: Place, script: Script, name: str, limit: int, first: int = 0) -> None:
+    """Look at the disks after crashes from call `first` on.
 
     Raises `Violation`, which names the disk.
     """
-    count = 0
     for state in crash_states(script.recording, SEED, limit, first):
-        count += 1
         expected = expectation((*script.earlier_marks, *state.marks))
         try:
-            examine(place.after(state), expected, script.history, script.packs)
+            examine(place.look(state), expected, script.history, script.packs)
         except Violation as violation:
             raise Violation(f"{name}: {state}\n{violation}") from violation
-    return count

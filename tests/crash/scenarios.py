@@ -130,7 +130,9 @@ def pack_without_old(script: Script) -> None:
 
 def _pack(script: Script, keep_old: bool) -> None:
     script.open(pack_keep_old=keep_old)
-    script.commit({oid(0): b"root", oid(1): b"one" * 100, oid(2): b"two"})
+    # Data of its own: the disks of the two are to be different ones.
+    data = b"one" if keep_old else b"yes"
+    script.commit({oid(0): b"root", oid(1): data * 100, oid(2): b"two"})
     script.commit({oid(1): b"more" * 30})
     script.commit({oid(2): None})
     script.commit({oid(1): b"kept"})

@@ -8,11 +8,8 @@ from crash.crashing import Place
 from crash.expectation import expectation
 from crash.scenarios import SCENARIOS
 from crash.script import Script
-from crash.verdict import examine
+from crash.verdict import examine, look
 from perdure.testing.faults import SHORT, Failing
-
-# Run apart until the whole has been timed: more than a minute, next to the rest.
-pytestmark = pytest.mark.slow
 
 KINDS = {
     "EIO": (errno.EIO, False),
@@ -42,7 +39,8 @@ def test_whichever_call_fails_nothing_acknowledged_is_lost(
         if failing.failed is None:
             break
         try:
-            examine(recording.root, expectation(script.marks), script.history, script.packs)
+            found = look(recording.root)
+            examine(found, expectation(script.marks), script.history, script.packs)
         except BaseException as error:
             error.add_note(f"call {call} failed, {failing.failed}, with {kind}")
             raise

@@ -3,18 +3,20 @@
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from crash.expectation import Expectation, Pack, Seen
 from crash.script import NAME, oid, shown
 from perdure.errors import POSKeyError
+from perdure.ids import ZERO
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
 from perdure.tools import check_file
 from samples.file_operations import Unsynced
 
-__all__ = ["Violation", "emptied", "examine", "fast_directory"]
+__all__ = ["Found", "Violation", "emptied", "examine", "fast_directory", "look"]
 
 _NEW = oid(0xFFFF)
 _RECORD = b"written after the crash"
@@ -43,37 +45,46 @@ def emptied(directory: Path) -> Path:
     return directory
 
 
-def examine(
-    directory: Path, expected: Expectation, history: Sequence[Seen], packs: Mapping[int, Pack]
-) -> None:
-    """Open the database in `directory`, commit, open it again; raise `Violation` if it is wrong."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the database shows that a crash left, and what opening it `set_aside`, or found so."""
+
+    transactions: list[Seen]
+    set_aside: tuple[bytes, ...]
+
+
+def look(directory: Path) -> Found:
+    """Open the database in `directory`, commit, open it again; return what was there first.
+
+    Raises `Violation` where that is not possible, or the database contradicts itself.
+    """
     path = directory / NAME
-    storage = _opened(path)
     try:
-        found = shown(storage)
-        possible = list(expected.contents(history, packs))
-        if found not in possible:
-            raise Violation(f"found {found}, expected one of {possible}")
-        _examine_objects(storage, found)
-        tid = _commit(storage)
-    finally:
-        storage.close()
-    _check(path)
-    again = _opened(path)
-    try:
-        found.append(Seen(tid, b"", b"", {_NEW: _RECORD}))
-        if shown(again) != found:
-            raise Violation(f"after a commit and reopening: {shown(again)}, expected {found}")
-        _examine_objects(again, found)
-    finally:
-        again.close()
-
-
-def _opened(path: Path) -> FileStorage:
-    try:
-        return FileStorage(path, operations=Unsynced())
+        with closing(FileStorage(path, operations=Unsynced())) as storage:
+            found = shown(storage)
+            _examine_objects(storage, found)
+            tid = _commit(storage)
+        _check(path)
+        with closing(FileStorage(path, operations=Unsynced())) as storage:
+            expected = [*found, Seen(tid, b"", b"", {_NEW: _RECORD})]
+            again = shown(storage)
+            if again != expected:
+                raise Violation(f"after a commit and reopening: {again}, expected {expected}")
+            _examine_objects(storage, expected)
+    except Violation:
+        raise
     except Exception as error:
-        raise Violation(f"it cannot be opened: {type(error).__name__}: {error}") from error
+        raise Violation(f"{type(error).__name__}: {error}") from error
+    return Found(found, tuple(each.read_bytes() for each in directory.glob(f"{NAME}.tr*")))
+
+
+def examine(
+    found: Found, expected: Expectation, history: Sequence[Seen], packs: Mapping[int, Pack]
+) -> None:
+    """Raise `Violation` unless what was found is what may be there."""
+    possible = list(expected.contents(history, packs))
+    if found.transactions not in possible:
+        raise Violation(f"found {found.transactions}, expected one of {possible}")
 
 
 def _check(path: Path) -> None:
@@ -100,11 +111,6 @@ def _examine_objects(storage: FileStorage, transactions: Sequence[Seen]) -> None
 def _commit(storage: FileStorage) -> bytes:
     metadata = TransactionMetaData()
     storage.tpc_begin(metadata)
-    try:
-        serial = bytes(8)
-        storage.store(_NEW, serial, _RECORD, "", metadata)
-        storage.tpc_vote(metadata)
-        return storage.tpc_finish(metadata)
-    except Exception as error:
-        storage.tpc_abort(metadata)
-        raise Violation(f"the next commit fails: {type(error).__name__}: {error}") from error
+    storage.store(_NEW, ZERO, _RECORD, "", metadata)
+    storage.tpc_vote(metadata)
+    return storage.tpc_finish(metadata)
