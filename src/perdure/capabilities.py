@@ -54,7 +54,16 @@ def capabilities_of(storage: object) -> Capabilities:
         blobs="IBlobStorage" in names,
         blob_restore="IBlobStorageRestoreable" in names,
         class_finding="IClassFinder" in names,
-        counting="IMeasuredStorage" in names,
-        binding="IBindingStorage" in names,
-        batches="IBatchStorage" in names,
+        counting="IMeasuredStorage" in names and _defines(storage, "counters"),
+        binding="IBindingStorage" in names and _defines(storage, "bind_records"),
+        batches="IBatchStorage" in names and _defines(storage, "store_all"),
     )
+
+
+def _defines(storage: object, method: str) -> bool:
+    """Return whether the class itself has a method that ZODB's contract does not have.
+
+    ZODB's wrappers copy the declarations of what they wrap, and pass on calls that they
+    do not know: records that came that way would never be transformed.
+    """
+    return hasattr(type(storage), method)

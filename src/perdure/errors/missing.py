@@ -16,6 +16,10 @@ class POSKeyError(POSError, KeyError):
     the class that the reference recorded. Each is None where it is unknown.
     """
 
+    class_name: str | None = None
+    referrer_oid: bytes | None = None
+    referrer_class: str | None = None
+
     def __init__(
         self,
         oid: bytes | None = None,
@@ -25,10 +29,19 @@ class POSKeyError(POSError, KeyError):
         referrer_class: str | None = None,
     ) -> None:
         super().__init__(oid, *more)
-        self.oid = oid
-        self.class_name = class_name
-        self.referrer_oid = referrer_oid
-        self.referrer_class = referrer_class
+        # Only what is known: servers send an error by its attributes where it has any,
+        # and by its arguments where it has none, which is what ZODB's error has.
+        facts = {
+            "class_name": class_name,
+            "referrer_oid": referrer_oid,
+            "referrer_class": referrer_class,
+        }
+        self.__dict__.update({name: fact for name, fact in facts.items() if fact is not None})
+
+    @property
+    def oid(self) -> bytes | None:
+        oid: bytes | None = self.args[0] if self.args else None
+        return oid
 
     def __str__(self) -> str:
         text = f"no object with oid {oid_repr(self.oid)}"

@@ -1,8 +1,9 @@
 """The contracts as zope interfaces: how a storage says what it can do.
 
 Each interface is derived from a `Protocol`, so that the contract stands in one
-place. It carries the name that ZODB gave it, which is how the two know each
-other: `capabilities` reads declarations by name, whoever defined the interface.
+place. It carries the name that ZODB gave it, module and all, which is how the two
+know each other: zope takes interfaces of one name for equal, servers send them by
+name, and `capabilities` reads declarations by name, whoever defined the interface.
 """
 
 import inspect
@@ -37,6 +38,13 @@ _NAMES: dict[type, str] = {
     storage.BlobRestoreableStorage: "IBlobStorageRestoreable",
 }
 
+_OUR_OWN = {
+    storage.ClassFinder,
+    storage.MeasuredStorage,
+    storage.BindingStorage,
+    storage.BatchStorage,
+}
+
 _SPECIAL = {"__iter__", "__len__"}
 
 _Class = TypeVar("_Class", bound=type)
@@ -52,8 +60,9 @@ def _derive(protocol: type, known: dict[type, InterfaceClass]) -> InterfaceClass
     for name in vars(protocol).get("__annotations__", {}):
         members[name] = Attribute("")
     bases = tuple(known[base] for base in protocol.__bases__ if base in known) or (Interface,)
+    module = __name__ if protocol in _OUR_OWN else "ZODB.interfaces"
     return InterfaceClass(
-        _NAMES[protocol], bases, members, __doc__=protocol.__doc__, __module__=__name__
+        _NAMES[protocol], bases, members, __doc__=protocol.__doc__, __module__=module
     )
 
 
@@ -67,7 +76,7 @@ def _derive_all() -> dict[type, InterfaceClass]:
 INTERFACES: dict[type, InterfaceClass] = _derive_all()
 """The zope interface of each contract, by its Protocol."""
 
-# By their names too, so that they pickle and can be imported.
+# By their names too, so that they can be imported without ZODB's names.
 globals().update({interface.__name__: interface for interface in INTERFACES.values()})
 
 

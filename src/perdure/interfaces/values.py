@@ -1,6 +1,7 @@
 """Values that travel between the floors: metadata of transactions, revisions, records."""
 
 import pickle
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 __all__ = [
@@ -35,8 +36,9 @@ class Revision(NamedTuple):
     next_tid: bytes | None
 
 
-class StoredRecord(NamedTuple):
-    """One record as an iteration yields it.
+@dataclass(slots=True)
+class StoredRecord:
+    """One record as an iteration yields it; layers that transform data replace `data`.
 
     `data` is None where the object's creation was undone or the object was
     deleted. `data_txn` is the tid that first wrote these bytes, if the record
@@ -84,29 +86,29 @@ class TransactionMetaData:
 
     def __init__(
         self,
-        user: str | bytes = b"",
-        description: str | bytes = b"",
+        user: str | bytes = "",
+        description: str | bytes = "",
         extension: dict[str, Any] | bytes | None = None,
     ) -> None:
         self.user = user.encode() if isinstance(user, str) else user
         self.description = description.encode() if isinstance(description, str) else description
-        self._extension: dict[str, Any] | None = None
+        self._dictionary: dict[str, Any] | None = None
         self._extension_bytes: bytes | None = None
         if isinstance(extension, bytes):
             self._extension_bytes = extension
         else:
-            self._extension = {} if extension is None else extension
+            self._dictionary = {} if extension is None else extension
         self._data: dict[int, tuple[object, Any]] = {}
 
     @property
     def extension(self) -> dict[str, Any]:
-        if self._extension is None:
-            self._extension = load_extension(self._extension_bytes or b"")
-        return self._extension
+        if self._dictionary is None:
+            self._dictionary = load_extension(self._extension_bytes or b"")
+        return self._dictionary
 
     @extension.setter
     def extension(self, extension: dict[str, Any]) -> None:
-        self._extension = extension
+        self._dictionary = extension
         self._extension_bytes = None
 
     @property
@@ -119,7 +121,7 @@ class TransactionMetaData:
     @extension_bytes.setter
     def extension_bytes(self, extension_bytes: bytes) -> None:
         self._extension_bytes = extension_bytes
-        self._extension = None
+        self._dictionary = None
 
     def data(self, ob: object) -> Any:
         """Return what `ob` kept here; `KeyError` if it kept nothing."""

@@ -25,11 +25,25 @@ from perdure.storages.file.scan import Scanner, Unsound
 from perdure.storages.file.window import Window
 from perdure.storages.iterated import IteratedTransaction
 
-__all__ = ["backward", "forward", "latest", "position_from", "read_transaction"]
+__all__ = ["FileTransaction", "backward", "forward", "latest", "position_from", "read_transaction"]
 
 
 _READ_AHEAD: Final = 512
 """Bytes read for a transaction's header and metadata, which are mostly shorter."""
+
+
+class FileTransaction(IteratedTransaction):
+    """A transaction of a data file: from `position`, its records up to `end`."""
+
+    def __init__(self, view: View, position: int, header: TransactionHeader) -> None:
+        super().__init__(
+            header.tid,
+            header.status.decode("latin-1"),
+            *read_transaction(view.file, position)[1],
+            partial(_records, view, position, header),
+        )
+        self.position = position
+        self.end = position + header.length
 
 
 def forward(view: View, start: bytes | None, stop: bytes | None) -> Iterator[IteratedTransaction]:
@@ -47,12 +61,7 @@ def forward(view: View, start: bytes | None, stop: bytes | None) -> Iterator[Ite
         if stop is not None and header.tid > stop:
             return
         if header.status != b"u":  # undone in place, long ago
-            yield IteratedTransaction(
-                header.tid,
-                header.status.decode("latin-1"),
-                *read_transaction(view.file, position)[1],
-                partial(_records, view, position, header),
-            )
+            yield FileTransaction(view, position, header)
         position += header.length + NUMBER.size
 
 
