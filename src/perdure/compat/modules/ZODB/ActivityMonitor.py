@@ -1,0 +1,5 @@
+"""`ZODB.ActivityMonitor`."""
+
+from perdure.objects.activity import ActivityMonitor
+
+__all__ = ["ActivityMonitor"]

@@ -1,0 +1,295 @@
+"""`ZODB.config`: databases and storages as a configuration file describes them.
+
+ZConfig reads the file and makes a factory of each section; `open` makes what it
+describes. It takes the extra `zconfig`.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from io import StringIO
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from perdure.errors import Unsupported
+from perdure.opening import DB
+from perdure.storages import demo, file, memory
+
+try:
+    import ZConfig
+except ImportError as error:
+    raise ImportError(
+        "reading a configuration takes ZConfig: pip install 'perdure[zconfig]'", name="ZConfig"
+    ) from error
+
+__all__ = [
+    "BDBFullStorage",
+    "BDBMinimalStorage",
+    "BDBStorage",
+    "BaseConfig",
+    "BlobStorage",
+    "DemoStorage",
+    "FileStorage",
+    "MappingStorage",
+    "StringIO",
+    "ZEOClient",
+    "ZODBDatabase",
+    "databaseFromConfig",
+    "databaseFromFile",
+    "databaseFromString",
+    "databaseFromURL",
+    "db_schema_path",
+    "getDbSchema",
+    "getStorageSchema",
+    "importable_name",
+    "s_schema_path",
+    "storageFromConfig",
+    "storageFromFile",
+    "storageFromString",
+    "storageFromURL",
+]
+
+_HERE: Final = Path(__file__).parent
+db_schema_path: Final = str(_HERE / "config.xml")
+s_schema_path: Final = str(_HERE / "storage.xml")
+
+_schemas: dict[str, Any] = {}
+
+
+def _schema(path: str) -> Any:
+    # Once: loading the sections again would define them twice for ZConfig.
+    if path not in _schemas:
+        _schemas[path] = ZConfig.loadSchema(path)
+    return _schemas[path]
+
+
+def getDbSchema() -> Any:
+    """Return the schema of a file that describes databases."""
+    return _schema(db_schema_path)
+
+
+def getStorageSchema() -> Any:
+    """Return the schema of a file that describes a storage."""
+    return _schema(s_schema_path)
+
+
+def importable_name(name: str) -> Any:
+    """Return what a dotted name means; `ValueError` if it cannot be imported."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        return attrgetter(attribute)(import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"The object named by {name!r} could not be imported: {error}") from error
+
+
+def databaseFromString(s: str) -> DB:
+    """Return the first of the databases that the text describes; see `databaseFromConfig`."""
+    return databaseFromFile(StringIO(s))
+
+
+def databaseFromFile(f: Any) -> DB:
+    """The same for an open file."""
+    config, _handlers = ZConfig.loadConfigFile(getDbSchema(), f)
+    return databaseFromConfig(config.database)
+
+
+def databaseFromURL(url: str) -> DB:
+    """The same for a path or a URL."""
+    config, _handlers = ZConfig.loadConfig(getDbSchema(), url)
+    return databaseFromConfig(config.database)
+
+
+def databaseFromConfig(database_factories: Any) -> DB:
+    """Return the first of these databases; all of them are one multi-database."""
+    databases: dict[str, Any] = {}
+    opened: list[DB] = []
+    try:
+        for factory in database_factories:
+            opened.append(factory.open(databases))
+    except BaseException:
+        for database in opened:
+            database.close()
+        raise
+    return opened[0]
+
+
+def storageFromString(s: str) -> Any:
+    """Return the storage that the text describes."""
+    return storageFromFile(StringIO(s))
+
+
+def storageFromFile(f: Any) -> Any:
+    """Return the storage that an open file describes."""
+    config, _handlers = ZConfig.loadConfigFile(getStorageSchema(), f)
+    return storageFromConfig(config.storage)
+
+
+def storageFromURL(url: str) -> Any:
+    """Return the storage that the file at a path or a URL describes."""
+    config, _handlers = ZConfig.loadConfig(getStorageSchema(), url)
+    return storageFromConfig(config.storage)
+
+
+def storageFromConfig(section: Any) -> Any:
+    """Return the storage that a section describes."""
+    return section.open()
+
+
+class BaseConfig:
+    """A section of a configuration: `config` are its values, `name` is its own or None."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self.name = config.getSectionName()
+
+    open: Callable[..., Any]
+    """Returns what the section describes; what it takes differs from section to section."""
+
+
+class ZODBDatabase(BaseConfig):
+    """`<zodb>`: a database."""
+
+    def open(self, databases: dict[str, Any] | None = None) -> DB:
+        section = self.config
+        options: dict[str, Any] = {}
+        if section.pool_timeout is not None:
+            options["pool_timeout"] = section.pool_timeout
+        if section.allow_implicit_cross_references is not None:
+            options["xrefs"] = section.allow_implicit_cross_references
+        if section.class_factory is not None:
+            options["class_factory"] = section.class_factory
+        storage = section.storage.open()
+        try:
+            return DB(
+                storage,
+                pool_size=section.pool_size,
+                cache_size=section.cache_size,
+                cache_size_bytes=section.cache_size_bytes,
+                large_record_size=section.large_record_size,
+                historical_pool_size=section.historical_pool_size,
+                historical_cache_size=section.historical_cache_size,
+                historical_cache_size_bytes=section.historical_cache_size_bytes,
+                historical_timeout=section.historical_timeout,
+                database_name=section.database_name or self.name or "",
+                databases=databases,
+                **options,
+            )
+        except BaseException:
+            storage.close()
+            raise
+
+
+class MappingStorage(BaseConfig):
+    """`<mappingstorage>`: a storage in memory."""
+
+    def open(self) -> memory.MappingStorage:
+        return memory.MappingStorage(self.config.name)
+
+
+class DemoStorage(BaseConfig):
+    """`<demostorage>`: changes over a base, of which the section named `changes` is the first."""
+
+    def open(self) -> demo.DemoStorage:
+        base = changes = None
+        for factory in self.config.factories:
+            if factory.name == "changes":
+                changes = factory.open()
+            elif base is None:
+                base = factory.open()
+            else:
+                raise ValueError("Too many base storages defined!")
+        return demo.DemoStorage(self.config.name, base=base, changes=changes)
+
+
+class FileStorage(BaseConfig):
+    """`<filestorage>`: a storage in a file."""
+
+    def open(self) -> file.FileStorage:
+        section = self.config
+        return file.FileStorage(
+            section.path,
+            create=bool(section.create),
+            read_only=bool(section.read_only),
+            quota=section.quota,
+            packer=None if section.packer is None else _packer(section.packer),
+            pack_gc=section.pack_gc,
+            pack_keep_old=section.pack_keep_old,
+            blob_dir=section.blob_dir,
+        )
+
+
+def _packer(name: str) -> Callable[..., Any]:
+    module, colon, expression = name.partition(":")
+    if not colon:
+        found: Callable[..., Any] = importable_name(name)
+        return found
+    names: Mapping[str, Any] = vars(import_module(module))
+    # The file that starts the program may name what it runs, as in ZODB.
+    made: Callable[..., Any] = eval(expression, dict(names))  # noqa: S307
+    return made
+
+
+class BlobStorage(BaseConfig):
+    """`<blobstorage>`: blobs for the storage in it."""
+
+    def open(self) -> Any:
+        from ZODB.blob import BlobStorage as Blobs
+
+        return Blobs(self.config.blob_dir, self.config.base.open())
+
+
+class ZEOClient(BaseConfig):
+    """`<zeoclient>`: a storage on a server, by the package ZEO."""
+
+    def open(self) -> Any:
+        from ZEO.ClientStorage import ClientStorage
+
+        section = self.config
+        options = {
+            name: value
+            for name, value in (
+                ("blob_cache_size", section.blob_cache_size),
+                ("blob_cache_size_check", section.blob_cache_size_check),
+                ("client_label", section.client_label),
+            )
+            if value is not None
+        }
+        return ClientStorage(
+            [server.address for server in section.server],
+            blob_dir=section.blob_dir,
+            shared_blob_dir=section.shared_blob_dir,
+            storage=section.storage,
+            cache_size=section.cache_size,
+            name=section.name,
+            client=section.client,
+            var=section.var,
+            min_disconnect_poll=section.min_disconnect_poll,
+            max_disconnect_poll=section.max_disconnect_poll,
+            wait=section.wait,
+            read_only=section.read_only,
+            read_only_fallback=section.read_only_fallback,
+            drop_cache_rather_verify=section.drop_cache_rather_verify,
+            username=section.username,
+            password=section.password,
+            realm=section.realm,
+            **options,
+        )
+
+
+class BDBStorage(BaseConfig):
+    """`<fullstorage>` and `<minimalstorage>`, which are no more."""
+
+    def open(self) -> NoReturn:
+        self.get_storageclass()
+
+    def get_storageclass(self) -> NoReturn:
+        """Say that there is none."""
+        raise Unsupported("BDBStorage is no more, in ZODB as in Perdure; use <filestorage>")
+
+
+class BDBFullStorage(BDBStorage):
+    """`<fullstorage>`."""
+
+
+class BDBMinimalStorage(BDBStorage):
+    """`<minimalstorage>`."""

@@ -1,0 +1,1 @@
+"""`ZODB.conversionhack`: empty, as in ZODB; kept because old programs import it."""

@@ -1,0 +1,52 @@
+"""What other packages take of connections and databases under ZODB's private names, as views.
+
+Like `fileviews`, these are properties set on Perdure's classes while ZODB's names are
+in use. `Connection._cache`, `_db` and `_resetCache`, `RootConvenience._root` and the
+`_p_blob_…` of blobs are there without that.
+"""
+
+from typing import Any
+
+from perdure.compat.views import renamed, show
+from perdure.interfaces import TransactionMetaData
+from perdure.objects.connection import Connection
+from perdure.objects.database import Database
+
+__all__ = ["show_zodbs_names"]
+
+
+def _records(self: Any) -> Any:
+    """Return what the connection reads: its snapshot, or the savepoints over it."""
+    return self._loader.storage
+
+
+def _registered(self: Any) -> Any:
+    return self._changes.registered
+
+
+def _extension(self: Any) -> Any:
+    return self.extension
+
+
+def _set_extension(self: Any, extension: Any) -> None:
+    self.extension = extension
+
+
+def show_zodbs_names() -> None:
+    """Give the classes the names that are private by their spelling, but in use."""
+    show(Connection, "_storage", property(_records))
+    show(Connection, "_registered_objects", property(_registered))
+    show(Database, "_storage", property(lambda self: self.storage))
+    show(TransactionMetaData, "_extension", property(_extension, _set_extension))
+    for cls, old, new, get in (
+        (Connection, "_normal_storage", "db().storage", lambda self: self._snapshot),
+        (
+            Connection,
+            "_added",
+            "nothing: added objects are private",
+            lambda self: self._changes.added,
+        ),
+        (Connection, "_needs_to_join", "nothing", lambda self: not self._changes.joined),
+        (Database, "_mvcc_storage", "DB.storage", lambda self: self._snapshots),
+    ):
+        show(cls, old, renamed(cls, old, new, get))

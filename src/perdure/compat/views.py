@@ -1,0 +1,29 @@
+"""How the views of ZODB's private names are put on Perdure's classes."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["renamed", "show"]
+
+
+def show(cls: type, name: str, view: property) -> None:
+    """Give `cls` a name of ZODB's. It must not have it already: it would mean another thing."""
+    found = vars(cls).get(name)
+    if found is not None and not isinstance(found, property):
+        raise AttributeError(f"{cls.__name__}.{name} is Perdure's own, and cannot be a view")
+    setattr(cls, name, view)
+
+
+def renamed(cls: type, old: str, new: str, get: Callable[[Any], Any]) -> property:
+    """Return a property for an internal name of ZODB, which warns and names what to use."""
+
+    def view(self: Any) -> Any:
+        warnings.warn(
+            f"{cls.__name__}.{old} is an internal name of ZODB; use {new}",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return get(self)
+
+    return property(view)
