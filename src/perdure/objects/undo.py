@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TransactionalUndo", "as_text", "newest_first"]
 
-_TEXTS = frozenset({"user_name", "description"})
+_TEXTS = ("user_name", "description")
 
 
 class TransactionalUndo:
@@ -60,15 +60,15 @@ class TransactionalUndo:
 
 def as_text(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return entries that describe transactions, with the bytes of the storage as text."""
-    return [
-        {
-            name: value.decode("utf-8", "replace")
-            if name in _TEXTS and isinstance(value, bytes)
-            else value
-            for name, value in entry.items()
-        }
-        for entry in entries
-    ]
+    texts: list[Mapping[str, Any]] = []
+    for entry in entries:
+        text = dict(entry)
+        for name in _TEXTS:
+            value = text.get(name)
+            if isinstance(value, bytes):
+                text[name] = value.decode("utf-8", "replace")
+        texts.append(text)
+    return texts
 
 
 def newest_first(ids: Sequence[bytes | str]) -> Sequence[bytes]:

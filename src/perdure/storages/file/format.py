@@ -61,6 +61,7 @@ __all__ = [
     "TransactionHeader",
     "check_metadata",
     "extension_field_size",
+    "extension_in",
     "mended_trailer",
     "pack_extension",
     "pack_transaction_head",
@@ -183,6 +184,15 @@ def split_extension(field: bytes) -> tuple[bytes, Trailer | None]:
     trailer = Trailer._make(_TRAILER.unpack_from(field, at)[1:])
     extension = field[:at]
     return (b"" if extension == NO_EXTENSION else extension), trailer
+
+
+def extension_in(field: bytes) -> bytes:
+    """Return the extension that an extension field holds, whether or not a trailer follows it."""
+    at = len(field) - TRAILER_SIZE
+    if at < 0 or not field.startswith(_TRAILER_MAGIC, at):
+        return field
+    extension = field[:at]
+    return b"" if extension == NO_EXTENSION else extension
 
 
 def mended_trailer(field: bytes, position: int, length: int) -> tuple[int, bytes] | None:

@@ -1,15 +1,25 @@
 """What a data file tells about its past: revisions of an object, transactions to undo."""
 
+import sys
 from collections.abc import Iterator
-from typing import Any
+from struct import Struct
+from typing import Any, Final
 
 from perdure.clock import time_of
 from perdure.errors import POSKeyError
 from perdure.storages import undolog
+from perdure.storages.file.format import RECORD_HEADER, TRANSACTION_HEADER, extension_in
 from perdure.storages.file.iterate import backward, read_transaction
 from perdure.storages.file.reader import View
 
 __all__ = ["revisions", "undoable"]
+
+_READ_BEFORE: Final = 512
+"""Bytes read in front of a record, where the head of its transaction mostly is."""
+
+_unpack_record = RECORD_HEADER.unpack_from
+_unpack_sizes = Struct(">17xHHH").unpack_from
+"""Unpacks the sizes of user, note and extension of a transaction's header."""
 
 
 def undoable(view: View) -> Iterator[dict[str, Any]]:
@@ -29,15 +39,36 @@ def revisions(view: View, oid: bytes) -> Iterator[dict[str, Any]]:
     position = view.index.get(oid)
     if not position:
         raise POSKeyError(oid)
+    read, head_size = view.file.read, TRANSACTION_HEADER.size
     while position:
-        record = view.header(oid, position)
-        _, (user, note, extension) = read_transaction(view.file, record.transaction)
-        yield {
-            **undolog.items_of(extension),
-            "time": time_of(record.tid),
-            "user_name": user,
-            "description": note,
-            "tid": record.tid,
-            "size": record.data_size,
-        }
-        position = record.previous
+        # In a small transaction, its head and the record stand close together: one read.
+        start = max(position - _READ_BEFORE, 0)
+        offset = position - start
+        data = read(start, offset + RECORD_HEADER.size)
+        if len(data) < offset + RECORD_HEADER.size:
+            view.header(oid, position)  # which says what is wrong; so below
+        fields = _unpack_record(data, offset)
+        found_oid, tid, previous, transaction, version_size, size = fields
+        if found_oid != oid or version_size or previous >= position:
+            view.header(oid, position)
+        head = transaction - start
+        if 0 <= head <= offset - head_size:
+            user_size, note_size, extension_size = _unpack_sizes(data, head)
+            user = head + head_size
+            note = user + user_size
+            extension = note + note_size
+            end = extension + extension_size
+        else:
+            end = sys.maxsize
+        if end <= offset:
+            metadata = data[user:note], data[note:extension], extension_in(data[extension:end])
+        else:
+            metadata = read_transaction(view.file, transaction)[1]
+        description = undolog.items_of(metadata[2]) if metadata[2] else {}
+        description["time"] = time_of(tid)
+        description["user_name"] = metadata[0]
+        description["description"] = metadata[1]
+        description["tid"] = tid
+        description["size"] = size
+        yield description
+        position = previous
