@@ -77,6 +77,16 @@ def test_a_reader_that_is_gone_holds_nothing_up() -> None:
     assert len(journal._entries) <= 64
 
 
+def test_a_reader_that_is_gone_holds_nothing_up_though_it_committed() -> None:
+    journal = Journal()
+    gone = journal.reader()
+    journal.append(ONE, oids(1), gone)
+    del gone
+    for number in range(2, 1000):
+        journal.append(p64(number), oids(number))
+    assert len(journal._entries) <= 64
+
+
 @given(
     limit=st.integers(1, 20),
     steps=st.lists(

@@ -23,7 +23,7 @@ __all__ = ["Journal", "JournalReader"]
 class _Entry(NamedTuple):
     tid: bytes
     oids: Collection[bytes] | None  # None: everything
-    origin: object  # the reader whose own commit this is
+    origin: object  # the token of the reader whose own commit this is
 
 
 class JournalReader:
@@ -32,6 +32,8 @@ class JournalReader:
     def __init__(self, journal: "Journal", position: int) -> None:
         self._journal = journal
         self.position = position
+        # What entries know it by: did they hold the reader, it would live as long as they.
+        self.token = object()
 
     def take(self, tid: bytes) -> set[bytes] | None:
         """Return the oids that others changed up to `tid` and that were not taken yet.
@@ -65,12 +67,15 @@ class Journal:
             self._readers.add(reader)
             return reader
 
-    def append(self, tid: bytes, oids: Iterable[bytes], origin: object = None) -> None:
+    def append(
+        self, tid: bytes, oids: Iterable[bytes], origin: JournalReader | None = None
+    ) -> None:
         """Note that the transaction `tid` changed `oids`; `origin` itself need not be told.
 
         A set that is given is kept, and must not be changed any more.
         """
-        entry = _Entry(tid, oids if isinstance(oids, set) else frozenset(oids), origin)
+        token = None if origin is None else origin.token
+        entry = _Entry(tid, oids if isinstance(oids, set) else frozenset(oids), token)
         with self._lock:
             self._append(entry)
 
@@ -97,7 +102,7 @@ class Journal:
                 stop += 1
                 if entry.oids is None:
                     everything = True
-                elif entry.origin is not reader:
+                elif entry.origin is not reader.token:
                     changed.update(entry.oids)
             reader.position = self._first + stop
             return None if everything else changed
