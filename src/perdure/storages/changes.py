@@ -11,7 +11,7 @@ memory storage's the records themselves. This module knows places only through
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from perdure.errors import (
     ConflictError,
@@ -23,6 +23,7 @@ from perdure.errors import (
 )
 
 __all__ = [
+    "NOT_LOOKED_FOR",
     "Changes",
     "Keep",
     "Kept",
@@ -43,12 +44,20 @@ Returns a record that merges both changes, or raises `ConflictError`.
 """
 
 
+NOT_LOOKED_FOR: Final[Any] = object()
+
+
 class Undone(NamedTuple, Generic[Place]):
-    """One record of a transaction that is to be undone, and the one before it."""
+    """One record of a transaction that is to be undone, and the one before it.
+
+    `origin` is where the bytes are that the one before stands for, None if the object was
+    gone or did not exist; `NOT_LOOKED_FOR` leaves that to `Revisions.origin`.
+    """
 
     oid: bytes
     place: Place
     previous: Place | None
+    origin: Any = NOT_LOOKED_FOR
 
 
 class Kept(Protocol):
@@ -269,10 +278,17 @@ class Changes(Generic[Place]):
     def _plan_undo(self, tid: bytes) -> list[bytes]:
         oids = []
         failures: list[UndoError] = []
+        place, earlier = self._revisions.place, set(self.planned)
         for record in self._revisions.records_of(tid):
-            oids.append(record.oid)
+            oid, current, _, origin = record
+            oids.append(oid)
+            planned: Planned[Place]
             try:
-                self.planned[record.oid] = planned = self._undo_record(record, tid)
+                if origin is not NOT_LOOKED_FOR and place(oid) == current and oid not in earlier:
+                    planned = (None, origin, current)  # as `_undo_record` would, for most
+                else:
+                    planned = self._undo_record(record, tid)
+                self.planned[oid] = planned
                 if record.previous is not None and self._has_blob is not no_blobs:
                     self._reverted[record.oid] = planned, record.previous
             except UndoError as error:
@@ -287,7 +303,9 @@ class Changes(Generic[Place]):
         oid, previous = undone.oid, undone.previous
         revisions = self._revisions
         current = revisions.place(oid)
-        origin = None if previous is None else revisions.origin(oid, previous)
+        origin = undone.origin
+        if origin is NOT_LOOKED_FOR:
+            origin = None if previous is None else revisions.origin(oid, previous)
         if (oid not in self.planned and current == undone.place) or self._says_the_same(undone):
             return (None, origin, current)
         if previous is None:

@@ -4,7 +4,7 @@ Unlike readers it also sees those that are in the file and not durable yet:
 whoever commits next comes after them. A place is a position in the file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from os import pread
 from struct import Struct
 from typing import Final
@@ -17,13 +17,23 @@ from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.iterate import backward
 from perdure.storages.file.reader import View
 from perdure.storages.file.recent import RecentTransactions
-from perdure.storages.file.scan import Scanner, Unsound
+from perdure.storages.file.scan import Scanner, Transaction, Unsound
 from perdure.storages.file.window import Window
 
 __all__ = ["CommittedRecords"]
 
 _POINTING_BACK: Final = Struct(">8s8sQQHQQ")
 """A record that has a pointer in place of data."""
+
+
+_PREVIOUS: Final = Struct(">16xQ")
+"""What a record's header says about the record before."""
+
+_NEAR: Final = 4096
+_READ_TOGETHER: Final = 256 << 10
+
+
+new_tuple = tuple.__new__
 
 
 class CommittedRecords:
@@ -65,7 +75,9 @@ class CommittedRecords:
         return position, head[8:]
 
     def place(self, oid: bytes) -> int | None:
-        return self._queue.position(oid) or self._index.get(oid) or None
+        queue = self._queue
+        position = queue.position(oid) if queue.waiting else 0
+        return position or self._index.get(oid) or None
 
     def origin(self, oid: bytes, place: int) -> int | None:
         descriptor = self._file.descriptor
@@ -108,13 +120,65 @@ class CommittedRecords:
         if isinstance(found, Unsound):
             path = self._view.file.path
             raise CorruptDataError(path, found.position, found.found, found.expected)
-        window = Window(self._file, found.end)
-        unpack, size = RECORD_HEADER.unpack, RECORD_HEADER.size
+        previous = self._previous(found)
+        origins = self._origins(previous)
         for oid, position in found.records.items():
-            previous = unpack(window.read(position, size))[2]
+            before = previous[oid]
+            yield new_tuple(Undone, (oid, position, before or None, origins.get(oid)))
+
+    def _previous(self, transaction: Transaction) -> dict[bytes, int]:
+        """Return, by oid, the positions of the records before those of a transaction."""
+        window = Window(self._file, transaction.end)
+        unpack, size = _PREVIOUS.unpack_from, RECORD_HEADER.size
+        found = {}
+        data, start, covered = b"", 0, 0
+        for oid, position in transaction.records.items():
+            if not start <= position <= covered:
+                window.cover(position, size)
+                data, start = window.data, window.start
+                covered = start + len(data) - size
+            (previous,) = unpack(data, position - start)
             if previous >= position:
                 self._view.previous(oid, position)  # which says what is wrong
-            yield Undone(oid, position, previous or None)
+            found[oid] = previous
+        return found
+
+    def _origins(self, places: Mapping[bytes, int]) -> dict[bytes, int | None]:
+        """Return, by oid, what `origin` does for all that have a place.
+
+        What stands close together in the file is read together.
+        """
+        found: dict[bytes, int | None] = {}
+        wanted = [(place, oid) for oid, place in places.items() if place]
+        while wanted:
+            wanted.sort()
+            wanted = self._look_for_data(wanted, found)
+        return found
+
+    def _look_for_data(
+        self, wanted: Sequence[tuple[int, bytes]], found: dict[bytes, int | None]
+    ) -> list[tuple[int, bytes]]:
+        """Note which records have data; return where the others point to, if anywhere."""
+        unpack, size = _POINTING_BACK.unpack_from, _POINTING_BACK.size
+        further: list[tuple[int, bytes]] = []
+        start, end, data = 0, 0, b""
+        for number, (place, oid) in enumerate(wanted):
+            if place + size > end:
+                start, data = place, self._file.read(place, _reach(wanted, number) - place)
+                end = start + len(data)
+            if place + size > end:
+                found[oid] = self.origin(oid, place)  # which says what is wrong; so below
+                continue
+            found_oid, _, previous, _, version_size, length, back = unpack(data, place - start)
+            if found_oid != oid or version_size or previous >= place:
+                found[oid] = self.origin(oid, place)
+            elif length:
+                found[oid] = place
+            elif back >= place:
+                found[oid] = self.origin(oid, place)
+            elif back:
+                further.append((back, oid))
+        return further
 
     def _undoable(self, tid: bytes) -> int:
         for position, header in backward(self._view):
@@ -123,3 +187,18 @@ class CommittedRecords:
             if header.tid == tid and header.status == b" ":
                 return position
         raise UndoError(f"transaction {tid_repr(tid)} is not here, or was packed")
+
+
+def _reach(places: Sequence[tuple[int, bytes]], number: int) -> int:
+    """Return where to end a read that begins with the record at `places[number]`.
+
+    `places` are sorted; those belong to it that are near each other.
+    """
+    start = last = places[number][0]
+    while number + 1 < len(places):
+        number += 1
+        place = places[number][0]
+        if place - last > _NEAR or place - start > _READ_TOGETHER:
+            break
+        last = place
+    return last + _POINTING_BACK.size

@@ -9,7 +9,7 @@ thread at a time may change an index. A snapshot shows it as it was at one momen
 while it goes on changing: what is overwritten meanwhile is remembered for it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from BTrees.fsBTree import fsBucket
@@ -43,6 +43,15 @@ class PositionIndex:
             if page is None:
                 page = pages[oid[:6]] = fsBucket()
             page[oid[6:]] = position.to_bytes(6, "big")
+
+    def take_in(self, pages: Iterable[tuple[bytes, bytes]]) -> None:
+        """Enter packed pages, by prefix; not while there is a snapshot."""
+        for prefix, packed in pages:
+            page = self.pages.get(prefix)
+            if page is None:
+                self.pages[prefix] = fsBucket().fromString(packed)
+            else:
+                page.update(fsBucket().fromString(packed))
 
     def remove(self, oid: bytes) -> None:
         """Forget an object that is there; not while there is a snapshot."""
