@@ -7,6 +7,7 @@ from perdure.storages.file import FileStorage
 from perdure.storages.layers import compressed, encrypted
 from perdure.storages.memory import MappingStorage
 from perdure.storages.readonly import ReadOnlyStorage
+from perdure.storages.replicating import Lag, ReplicatingStorage
 from perdure.storages.transforming import TransformingStorage
 
 __all__ = [
@@ -14,8 +15,10 @@ __all__ = [
     "CopyProgress",
     "DemoStorage",
     "FileStorage",
+    "Lag",
     "MappingStorage",
     "ReadOnlyStorage",
+    "ReplicatingStorage",
     "TransformingStorage",
     "compressed",
     "copy_transactions",

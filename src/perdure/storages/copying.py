@@ -26,7 +26,7 @@ from perdure.interfaces import (
 )
 from perdure.records.exporting import is_blob
 
-__all__ = ["CopyProgress", "copy_transactions"]
+__all__ = ["CopyProgress", "copy_later", "copy_transactions"]
 
 log = logging.getLogger("perdure.storages")
 
@@ -57,9 +57,21 @@ def copy_transactions(
     Raises `StorageError` where the target holds something else, and
     `Unsupported` at the first blob if the target keeps none.
     """
+    _check_that_it_goes_on(source, target, target.lastTransaction())
+    return copy_later(source, target, progress)
+
+
+def copy_later(
+    source: IterableStorage,
+    target: RestoreableStorage,
+    progress: Callable[[CopyProgress], object] | None = None,
+) -> CopyProgress:
+    """Copy what is later than the last transaction of `target`; whoever calls knows that it fits.
+
+    The rest is as in `copy_transactions`.
+    """
     restore = _restore(source, target)
     last = target.lastTransaction()
-    _check_that_it_goes_on(source, target, last)
     done = CopyProgress(tid=last)
     for transaction in source.iterator(None if last == ZERO else after(last)):
         done = _copy(transaction, target, restore, done)
