@@ -25,6 +25,7 @@ from perdure.interfaces.storage import (
 from perdure.interfaces.values import (
     HasMetaData,
     Loaded,
+    PlainRevision,
     Revision,
     StoredRecord,
     TransactionMetaData,
@@ -46,6 +47,7 @@ __all__ = [
     "Loaded",
     "MVCCStorage",
     "MeasuredStorage",
+    "PlainRevision",
     "PrefetchStorage",
     "ReadVerifyingStorage",
     "RecordIterableStorage",

@@ -16,7 +16,7 @@ transaction raises `StorageTransactionError` before it looks at anything else;
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from perdure.interfaces.values import HasMetaData, Loaded, Revision, StoredRecord
+from perdure.interfaces.values import HasMetaData, Loaded, PlainRevision, StoredRecord
 
 __all__ = [
     "BatchStorage",
@@ -98,7 +98,7 @@ class Storage(Protocol):
     def lastTransaction(self) -> bytes:
         """Return the newest visible tid, `ZERO` in an empty storage. Cheap, never waits."""
 
-    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         """Return what was current just before `tid`.
 
         Returns None where the object exists only later. Raises `POSKeyError` where

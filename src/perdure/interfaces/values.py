@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 __all__ = [
     "EXTENSION_PROTOCOL",
     "Loaded",
+    "PlainRevision",
     "Revision",
     "StoredRecord",
     "TransactionMetaData",
@@ -34,6 +35,10 @@ class Revision(NamedTuple):
     data: bytes
     tid: bytes
     next_tid: bytes | None
+
+
+PlainRevision = tuple[bytes, bytes, bytes | None]
+"""A `Revision` as storages return it: a plain tuple, which servers can send to anybody."""
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from perdure.capabilities import capabilities_of
 from perdure.errors import POSKeyError, ReadOnlyHistoryError, Unsupported
 from perdure.ids import tid_repr
-from perdure.interfaces import HasMetaData, Loaded, Revision
+from perdure.interfaces import HasMetaData, Loaded, PlainRevision
 
 __all__ = ["HistoricalSnapshot"]
 
@@ -25,7 +25,7 @@ class HistoricalSnapshot:
         self._before = before
         self.capabilities = capabilities_of(storage)
         # For the loads of a connection, which passes `start`: the storage's own, no detour.
-        self.load_at: Callable[[bytes, bytes], Revision | None] = storage.loadBefore
+        self.load_at: Callable[[bytes, bytes], PlainRevision | None] = storage.loadBefore
 
     @property
     def start(self) -> bytes:
@@ -39,8 +39,8 @@ class HistoricalSnapshot:
             raise POSKeyError(oid)
         return Loaded(found[0], found[1])
 
-    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
-        found: Revision | None = self._storage.loadBefore(oid, min(tid, self._before))
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
+        found: PlainRevision | None = self._storage.loadBefore(oid, min(tid, self._before))
         return found
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:

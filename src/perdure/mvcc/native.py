@@ -10,7 +10,7 @@ from perdure.interfaces import (
     ClassFinder,
     HasMetaData,
     Loaded,
-    Revision,
+    PlainRevision,
     StorageWrapper,
     declares,
 )
@@ -98,8 +98,8 @@ class NativeSnapshot:
         data, tid = self._instance.load(oid)
         return Loaded(data, tid)
 
-    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
-        found: Revision | None = self._instance.loadBefore(oid, tid)
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
+        found: PlainRevision | None = self._instance.loadBefore(oid, tid)
         return found
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:

@@ -20,7 +20,7 @@ from perdure.interfaces import (
     ClassFinder,
     HasMetaData,
     Loaded,
-    Revision,
+    PlainRevision,
     StorageWrapper,
     declares,
 )
@@ -114,7 +114,7 @@ class Snapshot:
         self._sync = getattr(shared.storage, "sync", None)
         self.capabilities = shared.capabilities
         # For the loads of a connection, which passes `start`: the storage's own, no detour.
-        self.load_at: Callable[[bytes, bytes], Revision | None] = shared.storage.loadBefore
+        self.load_at: Callable[[bytes, bytes], PlainRevision | None] = shared.storage.loadBefore
 
     # Reading
 
@@ -130,8 +130,8 @@ class Snapshot:
             raise POSKeyError(oid)
         return Loaded(found[0], found[1])
 
-    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
-        found: Revision | None = self._storage.loadBefore(oid, tid)
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
+        found: PlainRevision | None = self._storage.loadBefore(oid, tid)
         return found
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
@@ -145,8 +145,8 @@ class Snapshot:
 
     def sync(self, force: bool = True) -> None:
         """Let the storage catch up with its server, if it has one."""
-        if self._sync is not None:
-            self._sync(force)
+        if force and self._sync is not None:
+            self._sync()  # as ZODB calls it: clients take no argument
 
     def poll_invalidations(self) -> set[bytes] | None:
         """Move to now; return the oids that others changed, None if it may be anything."""

@@ -24,8 +24,8 @@ from perdure.interfaces import (
     HasMetaData,
     IterableStorage,
     Loaded,
+    PlainRevision,
     References,
-    Revision,
     Storage,
     StorageWrapper,
     StoredTransaction,
@@ -116,9 +116,9 @@ class BeforeStorage:
         revision = self.loadBefore(oid, MAX_TID)
         if revision is None:
             raise POSKeyError(oid)
-        return Loaded(revision.data, revision.tid)
+        return Loaded(revision[0], revision[1])
 
-    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         self._check_open()
         try:
             revision = self.base.loadBefore(oid, min(tid, self.before))
@@ -131,7 +131,7 @@ class BeforeStorage:
                 raise POSKeyError(oid)
             return None
         data, start, end = revision
-        return Revision(data, start, end if end is not None and end < self.before else None)
+        return data, start, end if end is not None and end < self.before else None
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
         self._check_open()

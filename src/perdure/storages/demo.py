@@ -38,10 +38,10 @@ from perdure.interfaces import (
     HasMetaData,
     IterableStorage,
     Loaded,
+    PlainRevision,
     ReadVerifyingStorage,
     References,
     RestoreableStorage,
-    Revision,
     Storage,
     StorageWrapper,
     StoredTransaction,
@@ -230,7 +230,7 @@ class DemoStorage:
         """Return the tid of the current record; `POSKeyError` if there is none."""
         return self.load(oid).tid
 
-    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         self._check_open()
         return self._seam.load_before(oid, tid)
 
@@ -279,7 +279,7 @@ class DemoStorage:
                 self._store_again(oid, revision, transaction)
         return tid, oids
 
-    def _store_again(self, oid: bytes, revision: Revision, transaction: HasMetaData) -> None:
+    def _store_again(self, oid: bytes, revision: PlainRevision, transaction: HasMetaData) -> None:
         """Store a revision of the base as what the changes say."""
         serial = self._seam.newest_in_changes(oid) or ZERO
         data = revision[0]
@@ -290,7 +290,7 @@ class DemoStorage:
         else:
             self.changes.store(oid, serial, data, "", transaction)
 
-    def _in_base(self, oid: bytes) -> Revision | None:
+    def _in_base(self, oid: bytes) -> PlainRevision | None:
         try:
             return self._seam.load_from_base(oid, MAX_TID)
         except POSKeyError:

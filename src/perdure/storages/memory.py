@@ -23,10 +23,10 @@ from perdure.interfaces import (
     HasMetaData,
     IterableStorage,
     Loaded,
+    PlainRevision,
     ReadVerifyingStorage,
     RecordIterableStorage,
     References,
-    Revision,
     StorageWrapper,
     StoredRecord,
     UndoableStorage,
@@ -143,7 +143,7 @@ class MappingStorage:
             raise POSKeyError(oid)
         return Loaded(record.content, record.tid)
 
-    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         try:
             record, following = self._history.before(oid, tid)
         except KeyError:
@@ -152,7 +152,7 @@ class MappingStorage:
             return None
         if record.content is None:
             raise POSKeyError(oid)
-        return Revision(record.content, record.tid, None if following is None else following.tid)
+        return record.content, record.tid, None if following is None else following.tid
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
         record = self._history.written_by(oid, serial)

@@ -18,9 +18,9 @@ from perdure.interfaces import (
     HasMetaData,
     IterableStorage,
     Loaded,
+    PlainRevision,
     RecordIterableStorage,
     References,
-    Revision,
     Storage,
     StorageWrapper,
     StoredTransaction,
@@ -94,8 +94,8 @@ class ReadOnlyStorage:
             raise POSKeyError(oid)
         return Loaded(revision[0], revision[1])
 
-    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
-        revision: Revision | None = self.base.loadBefore(oid, tid)
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
+        revision: PlainRevision | None = self.base.loadBefore(oid, tid)
         return revision
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:

@@ -20,7 +20,7 @@ from typing import Any
 from perdure.clock import next_tid
 from perdure.errors import BaseChangedError, POSKeyError, StorageError
 from perdure.ids import MAX_TID, ROOT_OID, ZERO, after
-from perdure.interfaces import Revision, StoredTransaction, TransactionMetaData
+from perdure.interfaces import PlainRevision, StoredTransaction, TransactionMetaData
 
 __all__ = ["Seam"]
 
@@ -87,10 +87,10 @@ class Seam:
         if found != self.base_tid:
             raise BaseChangedError(self._base.getName(), self.base_tid, found)
 
-    def load_from_base(self, oid: bytes, tid: bytes) -> Revision | None:
+    def load_from_base(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         """Return what the base had just before `tid`; errors as `loadBefore` has them."""
         self.check_base()
-        revision: Revision | None = self._base.loadBefore(oid, tid)
+        revision: PlainRevision | None = self._base.loadBefore(oid, tid)
         if revision is not None and max(revision[1], revision[2] or ZERO) > self.base_tid:
             self.check_base()  # it changed since the check
         return revision
@@ -123,9 +123,9 @@ class Seam:
         tid: bytes = self._changes.lastTransaction()
         return self.base_tid if tid == ZERO else tid
 
-    def load_before(self, oid: bytes, tid: bytes) -> Revision | None:
+    def load_before(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         try:
-            revision: Revision | None = self._changes.loadBefore(oid, tid)
+            revision: PlainRevision | None = self._changes.loadBefore(oid, tid)
         except POSKeyError:
             if self.newest_in_changes(oid) is None:
                 return self.load_from_base(oid, tid)
@@ -133,7 +133,7 @@ class Seam:
             revision = self._changes.loadBefore(oid, tid)
         return self._load_below_changes(oid, tid) if revision is None else revision
 
-    def _load_below_changes(self, oid: bytes, tid: bytes) -> Revision | None:
+    def _load_below_changes(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         """Return the revision of the base, for an object that was changed only later."""
         try:
             revision = self.load_from_base(oid, tid)
@@ -144,7 +144,7 @@ class Seam:
         first = self.first_in_changes(oid)
         if tid > after(self.base_tid) and self._was_packed(first):
             return None  # an earlier change may have been dropped
-        return Revision(revision[0], revision[1], first)
+        return revision[0], revision[1], first
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         storage = self._base if serial <= self.base_tid else self._changes

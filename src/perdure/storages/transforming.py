@@ -33,12 +33,12 @@ from perdure.interfaces import (
     Loaded,
     MeasuredStorage,
     MVCCStorage,
+    PlainRevision,
     PrefetchStorage,
     ReadVerifyingStorage,
     RecordIterableStorage,
     References,
     RestoreableStorage,
-    Revision,
     Storage,
     StorageWrapper,
     StoredRecord,
@@ -223,14 +223,14 @@ class TransformingStorage:
         revision = self.loadBefore(oid, MAX_TID)
         if revision is None:
             raise POSKeyError(oid)
-        return Loaded(revision.data, revision.tid)
+        return Loaded(revision[0], revision[1])
 
-    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         revision = self.base.loadBefore(oid, tid)
         if revision is None:
             return None
         data, start, end = revision
-        return Revision(self.transform.untransform(oid, start, data), start, end)
+        return self.transform.untransform(oid, start, data), start, end
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
         return self.transform.untransform(oid, serial, self.base.loadSerial(oid, serial))

@@ -11,7 +11,7 @@ from typing import Final
 
 from perdure.errors import CorruptDataError, POSKeyError
 from perdure.ids import after, oid_repr
-from perdure.interfaces import Loaded, Revision
+from perdure.interfaces import Loaded, PlainRevision
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.format import (
     NUMBER,
@@ -34,7 +34,6 @@ _unpack_needed = Struct(">8s8sQ8xHQ").unpack_from
 """Unpacks a record header without the position of its transaction."""
 
 from_bytes = int.from_bytes
-new_tuple = tuple.__new__
 
 
 class View:
@@ -65,16 +64,15 @@ class View:
         revision = self.load_before(oid, _LATER_THAN_ALL)
         if revision is None:  # there is no such tid
             raise POSKeyError(oid)
-        return Loaded(revision.data, revision.tid)
+        return Loaded(revision[0], revision[1])
 
-    def load_before(self, oid: bytes, tid: bytes) -> Revision | None:
+    def load_before(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         """Return what was current just before `tid`, None if the object is younger.
 
         Raises `POSKeyError` where the object is not known, or was gone then, and
         `CorruptDataError` where the file contradicts itself.
         """
-        # Every call here is paid for each object that is loaded: this is `index.get`, and
-        # what `Revision` does.
+        # Every call here is paid for each object that is loaded: this is `index.get`.
         page = self._page(oid[:6])
         found = None if page is None else page.get(oid[6:])
         if found is None:
@@ -100,15 +98,15 @@ class View:
             position = previous
         end = _HEADER_SIZE + size
         if size and end <= len(ahead):
-            return new_tuple(Revision, (ahead[_HEADER_SIZE:end], found_tid, next_tid))
-        return Revision(self.data_at(oid, position), found_tid, next_tid)
+            return ahead[_HEADER_SIZE:end], found_tid, next_tid
+        return self.data_at(oid, position), found_tid, next_tid
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         """Return the record that the transaction `serial` wrote; `POSKeyError` if none."""
         revision = self.load_before(oid, after(serial))
-        if revision is None or revision.tid != serial:
+        if revision is None or revision[1] != serial:
             raise POSKeyError(oid)
-        return revision.data
+        return revision[0]
 
     def next_existing(self, oid: bytes) -> bytes | None:
         """Return the lowest oid from `oid` on of an object that is not gone, None at the end."""

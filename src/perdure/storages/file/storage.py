@@ -35,11 +35,11 @@ from perdure.interfaces import (
     IterableStorage,
     Loaded,
     MeasuredStorage,
+    PlainRevision,
     ReadVerifyingStorage,
     RecordIterableStorage,
     References,
     RestoreableStorage,
-    Revision,
     StorageWrapper,
     UndoableStorage,
     declares,
@@ -260,7 +260,7 @@ class FileStorage:
         """Return the current record; `POSKeyError` if there is none."""
         return self._opened().load(oid)
 
-    def loadBefore(self, oid: bytes, tid: bytes) -> Revision | None:
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         view = self._view
         if view is None:
             raise self._closed()
