@@ -3,7 +3,9 @@
 from perdure.storages.before import BeforeStorage
 from perdure.storages.copying import CopyProgress, copy_transactions
 from perdure.storages.demo import DemoStorage
+from perdure.storages.dictionaries import train_dictionary
 from perdure.storages.file import FileStorage
+from perdure.storages.keys import keys_from_environment, keys_from_file, write_key_file
 from perdure.storages.layers import compressed, encrypted
 from perdure.storages.memory import MappingStorage
 from perdure.storages.readonly import ReadOnlyStorage
@@ -23,4 +25,8 @@ __all__ = [
     "compressed",
     "copy_transactions",
     "encrypted",
+    "keys_from_environment",
+    "keys_from_file",
+    "train_dictionary",
+    "write_key_file",
 ]

@@ -1,0 +1,96 @@
+"""The schemes of layers that transform records and of one that replicates them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from perdure.errors import AddressError
+from perdure.interfaces import Storage
+from perdure.opening.address import Address, Form
+from perdure.opening.options import COUNT, FLAG, PATH, SECONDS, TEXT
+from perdure.opening.registry import Scheme
+from perdure.opening.writing import address_text
+from perdure.storages.dictionaries import read_dictionary
+from perdure.storages.keys import keys_from_environment, keys_from_file
+from perdure.storages.layers import compressed, encrypted
+from perdure.storages.replicating import ReplicatingStorage
+
+__all__ = ["LAYER_SCHEMES"]
+
+_MOST_BACKUPS = 8
+
+
+def _open_zstd(address: Address, layers: Sequence[Storage]) -> Storage:
+    options = address.options
+    paths = [options[name] for name in ("dictionary", "old_dictionary") if name in options]
+    return compressed(
+        layers[0],
+        level=options.get("level"),
+        dictionaries=[read_dictionary(Path(path).expanduser()) for path in paths],
+    )
+
+
+def _open_zlib(address: Address, layers: Sequence[Storage]) -> Storage:
+    return compressed(layers[0], "zlib", level=address.options.get("level"))
+
+
+def _open_encrypt(address: Address, layers: Sequence[Storage]) -> Storage:
+    options = address.options
+    if ("key_file" in options) == ("key_env" in options):
+        text = address_text(address)
+        reason = "names no key, or two: give either key_file or key_env"
+        raise AddressError(text, "key_file", reason, _ENCRYPT.example)
+    if "key_file" in options:
+        keys = keys_from_file(Path(options["key_file"]).expanduser())
+    else:
+        keys = keys_from_environment(options["key_env"])
+    return encrypted(
+        layers[0],
+        keys,
+        metadata=options.get("metadata", False),
+        plain=options.get("plain", True),
+    )
+
+
+def _open_replicate(address: Address, layers: Sequence[Storage]) -> Storage:
+    primary, *backups = layers
+    if primary.isReadOnly():
+        for backup in backups:  # nothing will be committed, so nothing is replicated
+            backup.close()
+        return primary
+    return ReplicatingStorage(
+        primary,
+        *backups,
+        synchronous=address.options.get("synchronous", False),
+        timeout_s=address.options.get("timeout", 10.0),
+    )
+
+
+_ZSTD = Form(
+    "zstd",
+    "zstd:(file:app.fs)",
+    min_layers=1,
+    max_layers=1,
+    options={"level": COUNT, "dictionary": PATH, "old_dictionary": PATH},
+)
+_ZLIB = Form("zlib", "zlib:(file:app.fs)", min_layers=1, max_layers=1, options={"level": COUNT})
+_ENCRYPT = Form(
+    "encrypt",
+    "encrypt:(file:app.fs)?key_file=app.key",
+    min_layers=1,
+    max_layers=1,
+    options={"key_file": PATH, "key_env": TEXT, "metadata": FLAG, "plain": FLAG},
+)
+_REPLICATE = Form(
+    "replicate",
+    "replicate:(file:app.fs)/(file:backup.fs)",
+    min_layers=2,
+    max_layers=1 + _MOST_BACKUPS,
+    options={"synchronous": FLAG, "timeout": SECONDS},
+)
+
+LAYER_SCHEMES = (
+    Scheme(_ZSTD, _open_zstd),
+    Scheme(_ZLIB, _open_zlib),
+    Scheme(_ENCRYPT, _open_encrypt),
+    Scheme(_REPLICATE, _open_replicate),
+)

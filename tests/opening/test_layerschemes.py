@@ -1,0 +1,111 @@
+"""Addresses of layers: what is written through one is read through it, and by its options only."""
+
+from pathlib import Path
+
+import pytest
+
+import perdure
+from perdure.errors import AddressError, FileAccessError, KeySourceError, UnknownDictionaryError
+from perdure.ids import p64
+from perdure.opening import open_storage, parse
+from perdure.records.keyring import new_key
+from perdure.storages import FileStorage, train_dictionary, write_key_file
+from perdure.testing.contract.records import cell
+from perdure.testing.contract.transactions import write
+
+SECRET = "a secret that would show " * 20
+
+
+def fill(address: str) -> None:
+    db = perdure.open(address)
+    with db.transaction("told to nobody") as connection:
+        connection.root.secret = SECRET
+    db.close()
+
+
+def read(address: str) -> object:
+    db = perdure.open(address, read_only=True)
+    with db.transaction() as connection:
+        found = connection.root.secret
+    db.close()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("scheme", ["zstd", "zlib"])
+def test_a_compressed_file_is_smaller_and_read_through_either_scheme(scheme: str) -> None:
+    fill(f"{scheme}:(file:small.fs)?level=5&cache_size=10")
+    fill("file:large.fs")
+
+    assert Path("small.fs").stat().st_size < Path("large.fs").stat().st_size
+    assert read("zstd:(file:small.fs)") == read("zlib:(file:small.fs)") == SECRET
+
+
+def test_what_is_encrypted_is_not_in_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_key_file("app.key")
+    address = "encrypt:(file:app.fs)?key_file=app.key&metadata=1&plain=0"
+
+    fill(address)
+
+    content = Path("app.fs").read_bytes()
+    assert b"secret" not in content
+    assert b"nobody" not in content
+    assert read(address) == SECRET
+    monkeypatch.setenv("APP_KEY", Path("app.key").read_text())
+    assert read("encrypt:(file:app.fs)?key_env=APP_KEY&metadata=1") == SECRET
+
+
+def test_an_encrypted_address_names_one_key() -> None:
+    for options in ("", "?metadata=1", "?key_file=app.key&key_env=KEY"):
+        with pytest.raises(AddressError, match="either key_file or key_env"):
+            open_storage(f"encrypt:(memory:){options}")
+
+
+def test_a_key_that_is_missing_or_no_key_says_where_it_should_be() -> None:
+    Path("short.key").write_text(new_key().hex()[:40])
+    for key, found in (
+        ("key_file=none.key", "none.key: found no file"),
+        ("key_env=NOT_SET", "NOT_SET: found nothing"),
+        ("key_file=short.key", "found key 1 of 20 bytes"),
+        ("key_file=.", "a file that cannot be read"),
+    ):
+        with pytest.raises(KeySourceError, match=found):
+            open_storage(f"encrypt:(memory:)?{key}")
+
+
+def test_a_dictionary_is_named_by_its_file() -> None:
+    plain = FileStorage("plain.fs")
+    write(plain, {p64(n): cell({"title": f"number {n}", "pages": n * 7}) for n in range(2000)})
+    Path("app.dict").write_bytes(train_dictionary(plain, 4096))
+    plain.close()
+    with_it = open_storage("zstd:(file:app.fs)?dictionary=app.dict")
+    write(with_it, {p64(1): cell({"title": "number 77", "pages": 539})})
+    with_it.close()
+
+    reader = open_storage("zstd:(file:app.fs)?old_dictionary=app.dict")
+    assert reader.loadBefore(p64(1), b"\x7f" * 8) is not None
+    reader.close()
+    without = open_storage("zstd:(file:app.fs)")
+    with pytest.raises(UnknownDictionaryError):
+        without.loadBefore(p64(1), b"\x7f" * 8)
+    without.close()
+    with pytest.raises(FileAccessError, match=r"none\.dict: cannot read the dictionary"):
+        open_storage("zstd:(memory:)?dictionary=none.dict")
+
+
+def test_a_replicated_file_is_there_twice_and_read_once() -> None:
+    address = "replicate:(file:app.fs)/(zstd:(file:backup.fs))?synchronous=1&timeout=60"
+
+    fill(address)
+
+    assert read("file:app.fs") == read("zstd:(file:backup.fs)") == read(address) == SECRET
+
+
+def test_a_replicated_address_has_a_backup() -> None:
+    with pytest.raises(AddressError, match="has 1 layers"):
+        parse("replicate:(file:app.fs)")
