@@ -6,9 +6,14 @@ import click
 
 from perdure.clock import parse_tid
 from perdure.ids import parse_oid, tid_repr
+from perdure.opening import ENVIRONMENT_VARIABLE
 from perdure.tools.moment import datetime_of
 
-__all__ = ["moment", "moment_text", "oid", "tid", "time_text"]
+__all__ = ["address", "moment", "moment_text", "oid", "tid", "time_text"]
+
+
+address = click.argument("address", envvar=ENVIRONMENT_VARIABLE)
+"""The ADDRESS of a command; it may be left out where PERDURE_ADDRESS is set."""
 
 
 def moment(text: str) -> bytes:

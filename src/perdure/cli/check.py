@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from perdure.cli.addresses import refuse_missing_file
+from perdure.cli.arguments import address as address_argument
 from perdure.cli.opened import opened_storage
 from perdure.cli.output import echo_json, echo_table
 from perdure.cli.progress import progress_bar
@@ -18,7 +19,7 @@ __all__ = ["command"]
 
 
 @click.command("check", short_help="Check that a database is sound.")
-@click.argument("address")
+@address_argument
 @click.option("--blob-dir", type=click.Path(path_type=Path), help="Where the blobs are.")
 @click.option("--no-references", is_flag=True, help="Do not look into the records.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")

@@ -2,6 +2,7 @@
 
 import click
 
+from perdure.cli.arguments import address as address_argument
 from perdure.cli.arguments import moment
 from perdure.cli.opened import opened_storage
 from perdure.cli.output import echo_json, echo_table
@@ -13,7 +14,7 @@ __all__ = ["command"]
 
 
 @click.command("du", short_help="Say what takes the room, by class or by subtree.")
-@click.argument("address")
+@address_argument
 @click.argument("path", required=False)
 @click.option("--at", metavar="MOMENT", type=moment, help="As it was at this time or tid.")
 @click.option("--all-revisions", is_flag=True, help="Count old revisions, too; not with a PATH.")

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import click
 
+from perdure.cli.arguments import address as address_argument
 from perdure.cli.arguments import moment_text, time_text
 from perdure.cli.opened import opened_storage
 from perdure.cli.output import echo_json
@@ -15,7 +16,7 @@ __all__ = ["command"]
 
 
 @click.command("info", short_help="Say how large and how old a database is.")
-@click.argument("address")
+@address_argument
 @click.option("--quick", is_flag=True, help="Do not count transactions.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(address: str, quick: bool, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from perdure.cli.arguments import address as address_argument
 from perdure.cli.arguments import moment, time_text
 from perdure.cli.arguments import oid as oid_argument
 from perdure.cli.opened import opened_storage
@@ -16,7 +17,7 @@ __all__ = ["command"]
 
 
 @click.command("log", short_help="List the transactions, newest first.")
-@click.argument("address")
+@address_argument
 @click.option(
     "--since", metavar="MOMENT", type=moment, help="Only those of this time or tid, and later."
 )

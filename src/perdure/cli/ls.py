@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from perdure.cli.arguments import address as address_argument
 from perdure.cli.arguments import moment
 from perdure.cli.opened import opened_storage
 from perdure.cli.output import echo_json_list, echo_table
@@ -18,7 +19,7 @@ _LONGEST: Final = 60
 
 
 @click.command("ls", short_help="List what stands at a path.")
-@click.argument("address")
+@address_argument
 @click.argument("path", default="/")
 @click.option("--at", metavar="MOMENT", type=moment, help="As it was at this time or tid.")
 @click.option(

@@ -6,6 +6,7 @@ import click
 
 import perdure
 from perdure.cli.addresses import refuse_missing_file
+from perdure.cli.arguments import address as address_argument
 from perdure.cli.arguments import moment
 from perdure.cli.output import echo_json
 from perdure.cli.progress import progress_bar, waiting
@@ -15,7 +16,7 @@ __all__ = ["command"]
 
 
 @click.command("pack", short_help="Drop old revisions and garbage.")
-@click.argument("address")
+@address_argument
 @click.option("--at", metavar="MOMENT", type=moment, help="Keep what is needed since then.")
 @click.option("--days", type=click.FloatRange(min=0), default=0, help="Keep so many days before.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")

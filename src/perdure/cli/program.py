@@ -28,6 +28,7 @@ from perdure.cli import (
     restore,
     shell,
     show,
+    stage,
     tour,
     undo,
 )
@@ -107,6 +108,7 @@ for module in (
     copy,
     backup,
     restore,
+    stage,
     shell,
 ):
     program.add_command(module.command)

@@ -10,12 +10,13 @@ import transaction
 
 import perdure
 from perdure.cli.addresses import refuse_missing_file
+from perdure.cli.arguments import address as address_argument
 
 __all__ = ["command"]
 
 
 @click.command("shell", short_help="Start Python with a database open.")
-@click.argument("address")
+@address_argument
 @click.option("--create", is_flag=True, help="Create the file if it is not there.")
 @click.option("--read-only", is_flag=True, help="Open without the right to write.")
 @click.option("-c", "program", metavar="CODE", help="Run CODE instead of asking for it.")

@@ -145,6 +145,28 @@ def test_a_pack_beyond_the_snapshot_is_noticed(library: Library) -> None:
         stage.open_stage(library.production, changes)
 
 
+def test_a_database_of_which_a_pack_left_nothing_cannot_be_told_from_another(
+    tmp_path: Path,
+) -> None:
+    changes = MappingStorage()
+    with perdure.DB(tmp_path / "app.fs") as db:
+        stage.prepare(db.storage, changes)
+        with db.transaction() as connection:
+            connection.root.number = 1
+        pack(db)
+        with pytest.raises(WrongDatabaseError, match="or nothing is left of the snapshot"):
+            stage.prepare(db.storage, changes)
+
+
+def test_opening_the_changes_by_themselves_does_not_make_a_new_root(library: Library) -> None:
+    library.on_stage(retitle(1, "staged"))
+    with perdure.DB(library.changes()) as db:
+        db.open().close()
+    assert [each.kind for each in library.status().objects] == ["changed"]
+    library.apply()
+    assert library.read(title(1)) == "staged"
+
+
 def test_a_pack_of_the_stage_keeps_what_it_stands_on(library: Library) -> None:
     library.on_stage(retitle(1, "first"))
     library.on_stage(retitle(1, "second"))

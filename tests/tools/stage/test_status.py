@@ -9,6 +9,7 @@ import transaction
 
 import perdure
 from perdure.errors import POSKeyError, StagingError, WrongDatabaseError
+from perdure.ids import p64
 from perdure.tools import pack, stage
 from samples.staging import Library, retitle
 
@@ -44,7 +45,7 @@ def test_the_difference_is_told_line_by_line(library: Library) -> None:
         assert '+      "name": "Ada"' in lines
         assert not any(line.startswith("-") for line in lines)
         with pytest.raises(POSKeyError):
-            stage.difference(changes, library.production, b"\0" * 8)
+            stage.difference(changes, library.production, p64(2))
 
 
 def test_a_class_that_is_gone_is_named_all_the_same(library: Library) -> None:

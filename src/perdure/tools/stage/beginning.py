@@ -6,12 +6,13 @@ from typing import Any, Final
 from perdure.capabilities import capabilities_of
 from perdure.errors import (
     AlreadyAppliedError,
+    POSKeyError,
     SnapshotError,
     StagingError,
     Unsupported,
     WrongDatabaseError,
 )
-from perdure.ids import ZERO, after, tid_repr
+from perdure.ids import ROOT_OID, ZERO, after, tid_repr
 from perdure.storages import BeforeStorage, DemoStorage
 from perdure.tools.stage.mark import Mark, holds_mark, read_mark, write_mark
 from perdure.tools.transactions import transactions
@@ -102,8 +103,15 @@ def _begun(production: Any, changes: Any, at: bytes | None, address: str) -> Mar
         database=production.getName(),
         address=address,
     )
-    write_mark(changes, mark, f"staged over {production.getName()}")
+    write_mark(changes, mark, f"staged over {production.getName()}", _root(snapshot))
     return mark
+
+
+def _root(snapshot: BeforeStorage) -> bytes | None:
+    try:
+        return snapshot.load(ROOT_OID).data
+    except POSKeyError:
+        return None  # it was never opened as a database
 
 
 def check_database(mark: Mark, changes: Any, production: Any) -> None:
@@ -111,10 +119,14 @@ def check_database(mark: Mark, changes: Any, production: Any) -> None:
     newest = production.lastTransaction()
     if newest < mark.last:
         reason = f"it ends with {tid_repr(newest)}, and the snapshot with {tid_repr(mark.last)}"
-    elif _has(production, mark.last) or _was_packed(mark, production):
+    elif _has(production, mark.last):
         return
-    else:
+    elif not _is_packed_since(mark, production):
         reason = f"it does not have the transaction {tid_repr(mark.last)} of the snapshot"
+    elif not any(_has(production, tid) for tid in mark.landmarks):
+        reason = "it is another one, or nothing is left of the snapshot since it was packed"
+    else:
+        return
     raise WrongDatabaseError(changes.getName(), production.getName(), reason)
 
 
@@ -127,8 +139,7 @@ def _has(storage: Any, tid: bytes) -> bool:
     return next(storage.iterator(tid, tid), None) is not None
 
 
-def _was_packed(mark: Mark, production: Any) -> bool:
-    """Return whether this is the database, and a pack took the last transaction of the snapshot."""
+def _is_packed_since(mark: Mark, production: Any) -> bool:
+    """Return whether a pack may have taken the last transaction of the snapshot."""
     later = next(production.iterator(mark.last), None)
-    packed = later is not None and later.status == "p"
-    return packed and any(_has(production, tid) for tid in mark.landmarks)
+    return later is not None and later.status == "p"

@@ -49,12 +49,20 @@ def changed_oids(changes: Any) -> set[bytes]:
     """Return the oids of the objects that `changes` wrote."""
     if not capabilities_of(changes).iteration:
         raise Unsupported(f"{changes.getName()} cannot list its transactions")
-    return {record.oid for each in changes.iterator() for record in each} - {MARK_OID}
+    return set().union(*_written(changes))
 
 
 def transaction_count(changes: Any) -> int:
     """Return how many transactions were committed on the stage."""
-    return sum(any(record.oid != MARK_OID for record in each) for each in changes.iterator())
+    return sum(1 for _ in _written(changes))
+
+
+def _written(changes: Any) -> Iterator[set[bytes]]:
+    """Yield the oids that each transaction wrote, but for those that wrote the mark."""
+    for transaction in changes.iterator():
+        oids = {record.oid for record in transaction}
+        if MARK_OID not in oids:
+            yield oids
 
 
 def changed_records(changes: Any, production: Any, mark: Mark) -> Iterator[ChangedRecord]:

@@ -15,7 +15,7 @@ from persistent.mapping import PersistentMapping
 from perdure.capabilities import capabilities_of
 from perdure.clock import next_tid
 from perdure.errors import POSKeyError, StagingError, StateLoadError
-from perdure.ids import MAX_TID, ZERO, before, p64
+from perdure.ids import MAX_TID, ROOT_OID, ZERO, before, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.records import plain_record
 
@@ -64,8 +64,13 @@ def read_mark(changes: Any) -> Mark:
     return found[0]
 
 
-def write_mark(changes: Any, mark: Mark, note: str) -> None:
-    """Put `mark` into the storage `changes`, in a transaction of its own."""
+def write_mark(changes: Any, mark: Mark, note: str, root: bytes | None = None) -> None:
+    """Put `mark` into the storage `changes`, in a transaction of its own.
+
+    With it goes the record of the `root` as the snapshot has it. Whoever opens the
+    changes by themselves would make a new one, and a stage would then replace the
+    root by it.
+    """
     found = _loaded(changes)
     serial = ZERO if found is None else found[1]
     metadata = TransactionMetaData(description=note)
@@ -75,6 +80,8 @@ def write_mark(changes: Any, mark: Mark, note: str) -> None:
     else:
         changes.tpc_begin(metadata)
     try:
+        if root is not None:
+            changes.store(ROOT_OID, ZERO, root, "", metadata)
         changes.store(MARK_OID, serial, _packed(mark), "", metadata)
         changes.tpc_vote(metadata)
         changes.tpc_finish(metadata)

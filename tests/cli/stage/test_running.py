@@ -1,0 +1,245 @@
+"""A command runs on a stage."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+import perdure
+from perdure.ids import tid_repr
+from perdure.opening import parse
+from processes import run_perdure, start_perdure
+
+ADD = """
+import sys
+import perdure
+with perdure.open() as db, db.transaction("migrate") as connection:
+    connection.root.count = connection.root.count + 1
+    print(connection.root.count)
+sys.exit(7)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "app.fs"
+    put(path, 1)
+    return path
+
+
+def put(path: Path, count: int) -> str:
+    with perdure.DB(path) as db:
+        with db.transaction() as connection:
+            connection.root.count = count
+        return tid_repr(db.lastTransaction())
+
+
+def count(address: Path | str) -> object:
+    with perdure.open(address, read_only=True) as db, db.transaction() as connection:
+        found: object = connection.root.count
+        return found
+
+
+def stage(path: Path | str, *command: str, at: str = "", changes: str = "staged.fs") -> object:
+    options = ("--at", at) if at else ()
+    directory = Path(str(path).removeprefix("file:").partition("?")[0]).parent
+    return run_perdure("stage", path, "--changes", directory / changes, *options, "--", *command)
+
+
+def python(path: Path, code: str = ADD, **options: str):
+    return stage(path, sys.executable, "-c", code, **options)
+
+
+def test_the_command_finds_the_stage_and_its_exit_code_is_passed_on(path: Path) -> None:
+    contents = path.read_bytes()
+    result = python(path)
+    assert (result.stdout, result.returncode) == ("2\n", 7)
+    assert "perdure: on a stage over" in result.stderr
+    assert path.read_bytes() == contents
+
+
+def test_the_next_run_goes_on_over_the_same_snapshot(path: Path) -> None:
+    assert python(path).stdout == "2\n"
+    put(path, 100)
+    assert python(path).stdout == "3\n"
+    assert count(path) == 100
+
+
+def test_the_database_may_be_open_for_writing_all_the_while(path: Path) -> None:
+    with perdure.DB(path) as db:
+        assert python(path).stdout == "2\n"
+        with db.transaction() as connection:
+            connection.root.count = 50
+        assert python(path).stdout == "3\n"
+
+
+def test_a_stage_can_stand_on_the_past(path: Path) -> None:
+    tid = put(path, 10)
+    put(path, 20)
+    assert python(path, at=tid).stdout == "11\n"
+    result = python(path, at="1999-01-01", changes="other.fs")
+    assert result.returncode == 1
+    assert "its first transaction is" in result.stderr
+    assert not (path.parent / "other.fs").exists()
+
+
+def test_commands_of_perdure_use_the_stage(path: Path) -> None:
+    python(path)
+    result = stage(path, sys.executable, "-m", "perdure", "shell", "-c", "print(root['count'])")
+    assert result.stdout == "2\n"
+    result = stage(path, sys.executable, "-m", "perdure", "log")
+    assert "migrate" in result.stdout
+
+
+def test_the_address_is_a_demo_layer_over_a_snapshot_wherever_the_command_goes(
+    path: Path,
+) -> None:
+    result = python(path, "import os; os.chdir('/'); print(os.environ['PERDURE_ADDRESS'])")
+    address = parse(result.stdout.strip())
+    snapshot, changes = address.layers
+    assert (address.scheme, snapshot.scheme) == ("demo", "before")
+    assert snapshot.layers[0].text == str(path)
+    assert changes.text == str(path.parent / "staged.fs")
+
+
+def test_options_of_the_database_are_those_of_the_stage(path: Path) -> None:
+    code = "import perdure; db = perdure.open(); print(db.getCacheSize()); db.close()"
+    result = stage(f"file:{path}?cache_size=77", sys.executable, "-c", code)
+    assert result.stdout == "77\n"
+
+
+def test_paths_with_anything_in_them_work(tmp_path: Path) -> None:
+    directory = tmp_path / "50% (of) it ) #1 +"
+    directory.mkdir()
+    put(directory / "app ?.fs", 1)
+    where = f"file:?path={quote(str(directory / 'app ?.fs'))}"
+    result = run_perdure(
+        "stage", where, "--changes", directory / "my (changes.fs", "--", sys.executable, "-c", ADD
+    )
+    assert (result.stdout, result.stderr[:22]) == ("2\n", "perdure: on a stage ov")
+    status = run_perdure("stage", "status", directory / "my (changes.fs")
+    assert "persistent.mapping.PersistentMapping" in status.stdout
+
+
+def test_blobs_are_staged_beside_the_changes(tmp_path: Path) -> None:
+    address = f"file:{tmp_path / 'app.fs'}?blob_dir={tmp_path / 'blobs'}"
+    with perdure.open(address) as db, db.transaction() as connection:
+        connection.root.cover = perdure.Blob(b"plain")
+    code = """
+import perdure
+with perdure.open() as db, db.transaction() as connection:
+    with connection.root.cover.open() as file:
+        print(file.read().decode())
+    with connection.root.cover.open("w") as file:
+        file.write(b"colourful")
+"""
+    for expected in ("plain\n", "colourful\n"):
+        assert stage(address, sys.executable, "-c", code).stdout == expected
+    assert (tmp_path / "staged.fs.blobs").is_dir()
+    assert run_perdure("stage", "apply", tmp_path / "staged.fs", address).returncode == 0
+    with perdure.open(address) as db, db.transaction() as connection:
+        file = connection.root.cover.open()
+        assert file.read() == b"colourful"
+        file.close()
+    assert run_perdure("stage", "discard", tmp_path / "staged.fs").returncode == 0
+    assert not (tmp_path / "staged.fs.blobs").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_command_and_nobody_else(path: Path, number: int) -> None:
+    code = """
+import signal, sys, time
+def leave(number, frame):
+    print("told", flush=True)
+    sys.exit(5)
+signal.signal(signal.SIGINT, leave)
+signal.signal(signal.SIGTERM, leave)
+print("ready", flush=True)
+signal.pause()
+"""
+    running = start_perdure(
+        "stage", path, "--changes", path.parent / "staged.fs", "--", sys.executable, "-c", code
+    )
+    with running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        os.kill(running.pid, number)
+        assert running.wait(60) == 5
+        assert running.stdout.read() == "told\n"
+
+
+def test_a_command_that_nobody_handles_signals_in_dies_of_them(path: Path) -> None:
+    result = stage(path, "sh", "-c", "kill -PIPE $$; echo ignored")
+    assert (result.returncode, result.stdout) == (-signal.SIGPIPE, "")
+
+
+def test_a_command_is_needed(path: Path) -> None:
+    result = run_perdure("stage", path, "--changes", path.parent / "staged.fs")
+    assert result.returncode == 2
+    assert "COMMAND is missing" in result.stderr
+    result = run_perdure("stage", path, "--changes", path.parent / "staged.fs", "--")
+    assert result.returncode == 2
+    assert not (path.parent / "staged.fs").exists()
+
+
+def test_a_command_that_is_not_there_or_cannot_run_is_told_as_a_shell_does(path: Path) -> None:
+    result = stage(path, "no-such-command-anywhere")
+    assert result.returncode == 127
+    assert "there is no command 'no-such-command-anywhere'; nothing was staged" in result.stderr
+    plain = path.parent / "plain.txt"
+    plain.write_text("not a program")
+    result = stage(path, str(plain))
+    assert result.returncode == 126
+    assert "cannot be run" in result.stderr
+    assert not (path.parent / "staged.fs").exists()
+    plain.chmod(0o755)
+    plain.write_bytes(b"\0\0")
+    assert stage(path, str(plain)).returncode == 126
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    result = python(tmp_path / "missing.fs")
+    assert result.returncode == 2
+    assert "there is no file" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_changes_that_are_in_use_name_their_holder(path: Path) -> None:
+    python(path)
+    with perdure.DB(path.parent / "staged.fs"):
+        result = python(path)
+    assert result.returncode == 1
+    assert f"is open for writing by the process with pid {os.getpid()}" in result.stderr
+
+
+def test_the_database_itself_cannot_take_the_changes(path: Path) -> None:
+    contents = path.read_bytes()
+    result = python(path, changes="app.fs")
+    assert result.returncode == 1
+    assert "holds no staged changes" in result.stderr
+    assert path.read_bytes() == contents
+
+
+def test_changes_are_needed(path: Path) -> None:
+    result = run_perdure("stage", path, "--", "true")
+    assert result.returncode == 2
+    assert "--changes" in result.stderr
+
+
+def test_options_of_a_database_do_not_belong_to_the_changes(path: Path) -> None:
+    changes = f"file:{path.parent / 'staged.fs'}?cache_size=7"
+    result = run_perdure("stage", path, "--changes", changes, "--", "true")
+    assert result.returncode == 2
+    assert "belong to the address of the database" in result.stderr
+
+
+def test_another_database_is_not_staged_over_with_the_same_changes(path: Path) -> None:
+    python(path)
+    put(path.parent / "other.fs", 5)
+    result = python(path.parent / "other.fs")
+    assert result.returncode == 1
+    assert "was not staged over" in result.stderr
+    assert (path.parent / "staged.fs").exists()
