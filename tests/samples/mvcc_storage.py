@@ -54,7 +54,7 @@ class OwnSnapshots:
         found = self.shared.loadBefore(oid, after(self._seen))
         if found is None:
             raise POSKeyError(oid)
-        return Loaded(found.data, found.tid)
+        return Loaded(found[0], found[1])
 
     # The rest is the shared storage's.
 

@@ -17,9 +17,21 @@ from perdure.native.loading import (
     decoder,
     encoder,
     filescan,
+    jar,
     native_problems,
     reads,
     scanner,
+    storing,
 )
 
-__all__ = ["SWITCH", "decoder", "encoder", "filescan", "native_problems", "reads", "scanner"]
+__all__ = [
+    "SWITCH",
+    "decoder",
+    "encoder",
+    "filescan",
+    "jar",
+    "native_problems",
+    "reads",
+    "scanner",
+    "storing",
+]

@@ -10,13 +10,23 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["SWITCH", "decoder", "encoder", "filescan", "native_problems", "reads", "scanner"]
+__all__ = [
+    "SWITCH",
+    "decoder",
+    "encoder",
+    "filescan",
+    "jar",
+    "native_problems",
+    "reads",
+    "scanner",
+    "storing",
+]
 
 SWITCH: Final = "PERDURE_NATIVE"
 """The environment variable that, being 0 when Perdure is imported, switches native code off."""
 
 _SWITCHED_OFF: Final = os.environ.get(SWITCH) == "0"
-_NAMES: Final = ("scanner", "filescan", "decoder", "encoder", "reads")
+_NAMES: Final = ("scanner", "filescan", "decoder", "encoder", "reads", "jar", "storing")
 
 _problems: dict[str, str | None] = {}
 
@@ -45,10 +55,12 @@ if TYPE_CHECKING:
     from perdure.native import _decoder as decoder
     from perdure.native import _encoder as encoder
     from perdure.native import _filescan as filescan
+    from perdure.native import _jar as jar
     from perdure.native import _reads as reads
     from perdure.native import _scanner as scanner
+    from perdure.native import _storing as storing
 else:
-    scanner, filescan, decoder, encoder, reads = map(_load, _NAMES)
+    scanner, filescan, decoder, encoder, reads, jar, storing = map(_load, _NAMES)
 
 
 def native_problems() -> dict[str, str | None]:

@@ -20,7 +20,7 @@ from perdure.objects.changes import Changes
 from perdure.objects.conflicts import Conflicts
 from perdure.objects.metrics import Counters
 from perdure.objects.savepoint import Mark, SavepointStore
-from perdure.objects.storing import Storer
+from perdure.objects.storing import Storer, mark_stored
 from perdure.records import RecordWriter
 
 __all__ = ["Commit"]
@@ -56,7 +56,8 @@ class Commit:
 
     def use_cache(self, cache: Any) -> None:
         """Keep objects in another cache from now on."""
-        self.cache = self._conflicts.cache = self._storer.cache = cache
+        self.cache = self._conflicts.cache = cache
+        self._storer.use_cache(cache)
 
     # Two phases
 
@@ -103,17 +104,13 @@ class Commit:
     def finish(self) -> bytes:
         """Make it durable; every object stored gets the new tid as its serial."""
         tid: bytes = self.storage.tpc_finish(self._metadata)
-        for obj in self._changes.stored:
-            if obj._p_changed is not None:
-                obj._p_changed = False
-                obj._p_serial = tid
-        for oid in self._changes.stored_oids:
-            obj = self.cache.get(oid)
-            if obj is not None and obj._p_changed is not None:
-                obj._p_changed = False
-                obj._p_serial = tid
+        changes = self._changes
+        mark_stored(changes.stored, tid)
+        if changes.stored_oids:
+            cached = map(self.cache.get, changes.stored_oids)
+            mark_stored([obj for obj in cached if obj is not None], tid)
         # What they say about their files is not true any more.
-        self.cache.invalidate(self._changes.stored_blobs)
+        self.cache.invalidate(changes.stored_blobs)
         self._end()
         self.counters.commits += 1
         return tid

@@ -8,6 +8,7 @@ error that says who refers to it.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from perdure import native
 from perdure.errors import ConnectionStateError, POSKeyError, dotted_name
 from perdure.ids import oid_repr
 from perdure.objects.blob import Blob
@@ -45,8 +46,14 @@ class Loader:
         self._latch = turn.latch
         self._loads = 0
         self._earlier_hits = 0  # of readers before this one
-        self._start = storage.start
+        # It does the usual and leaves the rest to us; see the C file.
+        self._native = (
+            native.jar.Loading(turn.latch, self._set_state_of, Blob) if native.jar else None
+        )
+        self.set_state = self._native.load if self._native else self._set_state_of
+        """Give a ghost its state; see `Connection.setstate`."""
         self.read_from(storage)
+        self.move(storage.start)
         self._use(cache)
 
     def read_from(self, storage: Any) -> None:
@@ -54,10 +61,14 @@ class Loader:
         self.storage = storage
         self._load_at: Callable[[bytes, bytes], tuple[bytes, bytes, object] | None]
         self._load_at = storage.load_at
+        if self._native:
+            self._native.load_at = storage.load_at
 
     def move(self, start: bytes) -> None:
         """Show what was committed before `start` from now on."""
         self._start = start
+        if self._native:
+            self._native.start = start
 
     def load(self, oid: bytes) -> tuple[bytes, bytes]:
         """Return the record of an object and its serial; `POSKeyError` if there is none."""
@@ -76,11 +87,13 @@ class Loader:
         self._update_size = cache.update_object_size_estimation
         self.reader = RecordReader(self._connection, cache, self._find_class)
         self._set_state = self.reader.set_state
+        if self._native:
+            self._native.set_state = self._set_state
 
     @property
     def loads(self) -> int:
         """How many objects got their state."""
-        return self._loads
+        return self._loads + (self._native.loads if self._native else 0)
 
     @property
     def hits(self) -> int:
@@ -110,8 +123,7 @@ class Loader:
             obj = ghost
         return obj
 
-    def set_state(self, obj: Any) -> None:
-        """Give a ghost its state; see `Connection.setstate`."""
+    def _set_state_of(self, obj: Any) -> None:
         # The hottest path: no context manager, no call that can be avoided.
         latch = self._latch
         if not latch.acquire(False):

@@ -6,6 +6,7 @@ or relied on, does not make it join.
 
 from typing import TYPE_CHECKING, Any
 
+from perdure import native
 from perdure.errors import InvalidObjectReference, dotted_name
 from perdure.ids import ZERO
 from perdure.objects.changes import Changes
@@ -25,9 +26,17 @@ class Registration:
         self._connection = connection
         self._changes = changes
         self._latch = turn.latch
-
-    def register(self, obj: Any) -> None:
+        # It does the usual and leaves the rest to us; see the C file.
+        self.register = (
+            native.jar.Registering(
+                turn.latch, self._register, connection, changes.registered, changes.added
+            ).register
+            if native.jar
+            else self._register
+        )
         """See `Connection.register`."""
+
+    def _register(self, obj: Any) -> None:
         # Each changed object comes through here once: no context manager.
         latch = self._latch
         if not latch.acquire(False):

@@ -6,8 +6,10 @@ go to the storage in batches: one call for many of them costs much less.
 
 import os
 import warnings
+from collections.abc import Iterable
 from typing import Any, Final
 
+from perdure import native
 from perdure.errors import ConflictError, InvalidObjectReference, UnpicklableError, dotted_name
 from perdure.ids import ZERO, oid_repr
 from perdure.interfaces import HasMetaData
@@ -18,7 +20,7 @@ from perdure.objects.metrics import Counters
 from perdure.objects.savepoint import SavepointStore
 from perdure.records import RecordWriter
 
-__all__ = ["Storer"]
+__all__ = ["Storer", "mark_stored"]
 
 _BATCH_BYTES: Final = 1 << 20
 
@@ -44,7 +46,6 @@ class Storer:
         conflicts: Conflicts,
         large_record_size: int,
     ) -> None:
-        self.cache = cache
         self.savepoints: SavepointStore | None = None
         self._storage = storage
         self._changes = changes
@@ -55,6 +56,30 @@ class Storer:
         self._metadata: HasMetaData | None = None
         self._batch: list[tuple[bytes, bytes, bytes]] = []
         self._batch_bytes = 0
+        # It does the usual and leaves the rest to us; see the C file.
+        self._native = (
+            native.storing.Storing(
+                self._store,
+                self._flush,
+                Blob,
+                changes.created,
+                changes.added,
+                changes.read_current,
+                changes.stored,
+                self._batch,
+                large_record_size,
+                _BATCH_BYTES,
+            )
+            if native.storing
+            else None
+        )
+        self.use_cache(cache)
+
+    def use_cache(self, cache: Any) -> None:
+        """Keep objects in another cache from now on."""
+        self._cache = cache
+        if self._native:
+            self._native.cache = cache
 
     def begin(self, metadata: HasMetaData) -> None:
         """Store for this transaction from now on."""
@@ -63,8 +88,7 @@ class Storer:
     def end(self) -> None:
         """Let go of the transaction, and of what was not handed over."""
         self._metadata = None
-        self._batch.clear()
-        self._batch_bytes = 0
+        self._empty_batch()
 
     def store_changed(self) -> None:
         """Store every object that is registered and changed or new, and what that leads to."""
@@ -93,7 +117,10 @@ class Storer:
         """Store `obj`, and the new objects found while serialising it and one another."""
         pending: list[_Trail] = [(obj, None)]
         try:
-            self._store_pending(pending)
+            if self._native and self.savepoints is None:
+                self._native.store_pending(pending, self._writer.serialize, self._writer.found)
+            else:
+                self._store_pending(pending)
         except BaseException as error:
             found = self._writer.found
             # They have an oid and this connection, but no record: as if just added.
@@ -144,7 +171,7 @@ class Storer:
             self._counters.stores += 1
         else:
             self._add_to_batch(oid, serial, data)
-        cache = self.cache
+        cache = self._cache
         if serial == ZERO and cache.get(oid) is None:
             cache[oid] = obj
         # The cache first: it adds what is new to the size that the object has so far.
@@ -177,8 +204,13 @@ class Storer:
             self._storage.store_all(self._batch, self._metadata)
         except ConflictError as error:
             raise self._conflicts.explained(error) from None
+        self._empty_batch()
+
+    def _empty_batch(self) -> None:
         self._batch.clear()
         self._batch_bytes = 0
+        if self._native:
+            self._native.batch_bytes = 0
 
     # Blobs
 
@@ -220,3 +252,19 @@ def _names(trail: _Trail | None) -> list[str]:
         obj, trail = trail
         names.append(f"oid {oid_repr(obj._p_oid)} ({dotted_name(type(obj))})")
     return names[::-1]
+
+
+def pure_mark_stored(objects: Iterable[Any], tid: bytes) -> None:
+    """Give objects that were stored their serial, unless they are ghosts, and no changes."""
+    for obj in objects:
+        if obj._p_changed is not None:
+            obj._p_changed = False
+            obj._p_serial = tid
+
+
+def mark_stored(objects: list[Any], tid: bytes) -> None:
+    """Give objects that were stored their serial, unless they are ghosts, and no changes."""
+    if native.storing:
+        pure_mark_stored(native.storing.mark_stored(objects, tid), tid)
+    else:
+        pure_mark_stored(objects, tid)

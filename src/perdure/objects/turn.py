@@ -4,18 +4,20 @@ It may pass from one thread to another, but a call while another thread is
 inside is refused.
 """
 
+from collections.abc import Callable
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from perdure import native
 from perdure.errors import ConnectionStateError
 
 if TYPE_CHECKING:
     from perdure.objects.connection import Connection
 
-__all__ = ["PureLatch", "Turn", "refuse_closed", "refuse_thread"]
+__all__ = ["Latch", "PureLatch", "Turn", "new_latch", "refuse_closed", "refuse_thread"]
 
 
-class PureLatch:
+class Latch(Protocol):
     """Lets one thread in, any number of times.
 
     `acquire(False)` returns whether it is let in, `acquire(True, timeout_s)`
@@ -23,13 +25,28 @@ class PureLatch:
     whether there is anything to be let into.
     """
 
+    closed: bool
+
+    def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool: ...
+
+    def release(self) -> None: ...
+
+
+class PureLatch:
+    """The latch without native code."""
+
     __slots__ = ("acquire", "closed", "release")
 
     def __init__(self) -> None:
         lock = RLock()  # a call may lead to another one
-        self.acquire = lock.acquire
-        self.release = lock.release
+        self.acquire: Callable[..., bool] = lock.acquire
+        self.release: Callable[[], None] = lock.release
         self.closed = True
+
+
+def new_latch() -> Latch:
+    """Return a latch that nobody has entered."""
+    return native.jar.Latch() if native.jar else PureLatch()
 
 
 class Turn:
@@ -42,7 +59,7 @@ class Turn:
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-        self.latch = PureLatch()
+        self.latch = new_latch()
 
     def __call__(self, what: str, even_if_closed: bool = False) -> "_Call":
         """Return a context manager that refuses a second thread, and a closed connection."""
@@ -53,7 +70,7 @@ class _Call:
     __slots__ = ("_connection", "_even_if_closed", "_latch", "_what")
 
     def __init__(
-        self, connection: "Connection", latch: PureLatch, what: str, even_if_closed: bool
+        self, connection: "Connection", latch: Latch, what: str, even_if_closed: bool
     ) -> None:
         self._connection = connection
         self._latch = latch

@@ -1,0 +1,413 @@
+/* What persistent objects ask of their connection, over and over: their state, and
+   to be remembered when they change.
+
+   Only the usual case is here. Whatever else comes (a class, a blob, a record that is
+   missing, a second thread, a closed connection) is left to the Python method that
+   this repeats, and which is given as `otherwise`: it does all of it, or refuses. */
+
+#include "objects.h"
+
+/* Latch: lets one thread in, any number of times. See turn.PureLatch. The GIL
+   guards its fields. */
+
+typedef struct {
+    PyObject_HEAD
+    unsigned long owner;
+    Py_ssize_t depth;
+    char closed;
+} Latch;
+
+static PyTypeObject *latch_type;
+
+static int latch_enter(Latch *self) {
+    unsigned long me = PyThread_get_thread_ident();
+    if (self->depth != 0 && self->owner != me)
+        return 0;
+    self->owner = me;
+    self->depth++;
+    return 1;
+}
+
+static PyObject *latch_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    Latch *self;
+    if (PyTuple_Size(args) != 0 || kwargs != NULL) {
+        PyErr_SetString(PyExc_TypeError, "Latch takes no arguments");
+        return NULL;
+    }
+    self = (Latch *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (self != NULL)
+        self->closed = 1;
+    return (PyObject *)self;
+}
+
+static void latch_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+#define STEP_S 0.001
+
+static PyObject *latch_acquire(Latch *self, PyObject *args) {
+    int blocking = 1;
+    double patience_s = -1.0;
+    PyThread_type_lock nothing;
+    if (!PyArg_ParseTuple(args, "|pd:acquire", &blocking, &patience_s))
+        return NULL;
+    if (latch_enter(self))
+        Py_RETURN_TRUE;
+    if (!blocking)
+        Py_RETURN_FALSE;
+    /* Only a database that is closed under somebody waits: so it looks now and then. */
+    nothing = PyThread_allocate_lock();
+    if (nothing == NULL)
+        return PyErr_NoMemory();
+    PyThread_acquire_lock(nothing, 1);
+    for (;;) {
+        Py_BEGIN_ALLOW_THREADS
+        PyThread_acquire_lock_timed(nothing, (PY_TIMEOUT_T)(STEP_S * 1e6), 0);
+        Py_END_ALLOW_THREADS
+        if (PyErr_CheckSignals() < 0)
+            break;
+        if (latch_enter(self)) {
+            PyThread_release_lock(nothing);
+            PyThread_free_lock(nothing);
+            Py_RETURN_TRUE;
+        }
+        if (patience_s >= 0 && (patience_s -= STEP_S) <= 0)
+            break;
+    }
+    PyThread_release_lock(nothing);
+    PyThread_free_lock(nothing);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_FALSE;
+}
+
+static PyObject *latch_release(Latch *self, PyObject *Py_UNUSED(ignored)) {
+    if (self->depth == 0 || self->owner != PyThread_get_thread_ident()) {
+        PyErr_SetString(PyExc_RuntimeError, "this thread is not inside");
+        return NULL;
+    }
+    self->depth--;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef latch_methods[] = {
+    {"acquire", (PyCFunction)latch_acquire, METH_VARARGS,
+     "Return whether this thread is let in; wait for it if asked to."},
+    {"release", (PyCFunction)latch_release, METH_NOARGS, "End what acquire began."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef latch_members[] = {
+    {"closed", T_BOOL, offsetof(Latch, closed), 0, "whether there is nothing to be let into"},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot latch_slots[] = {
+    {Py_tp_doc, "Lets one thread in, any number of times."},
+    {Py_tp_new, latch_new},
+    {Py_tp_dealloc, latch_dealloc},
+    {Py_tp_methods, latch_methods},
+    {Py_tp_members, latch_members},
+    {0, NULL},
+};
+
+static PyType_Spec latch_spec = {
+    .name = "perdure.native._jar.Latch",
+    .basicsize = sizeof(Latch),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = latch_slots,
+};
+
+/* Loading: gives ghosts their state. See loading.Loader.set_state. */
+
+typedef struct {
+    PyObject_HEAD
+    Latch *latch;
+    PyObject *otherwise;
+    PyObject *special; /* a class whose objects need more than a record */
+    PyObject *load_at; /* load_at(oid, start) returns (record, serial, ...) */
+    PyObject *start;
+    PyObject *set_state; /* set_state(obj, record) */
+    Py_ssize_t loads;
+} Loading;
+
+static PyObject *loading_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *latch, *otherwise, *special;
+    Loading *self;
+    if (kwargs != NULL || !PyArg_ParseTuple(args, "O!OO:Loading", latch_type, &latch,
+                                            &otherwise, &special))
+        return NULL;
+    self = (Loading *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->latch = (Latch *)Py_NewRef(latch);
+    self->otherwise = Py_NewRef(otherwise);
+    self->special = Py_NewRef(special);
+    return (PyObject *)self;
+}
+
+static int loading_traverse(PyObject *op, visitproc visit, void *arg) {
+    Loading *self = (Loading *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->latch);
+    Py_VISIT(self->otherwise);
+    Py_VISIT(self->special);
+    Py_VISIT(self->load_at);
+    Py_VISIT(self->start);
+    Py_VISIT(self->set_state);
+    return 0;
+}
+
+static int loading_clear(PyObject *op) {
+    Loading *self = (Loading *)op;
+    Py_CLEAR(self->otherwise);
+    Py_CLEAR(self->special);
+    Py_CLEAR(self->load_at);
+    Py_CLEAR(self->start);
+    Py_CLEAR(self->set_state);
+    return 0;
+}
+
+static void loading_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    loading_clear(op);
+    Py_CLEAR(((Loading *)op)->latch);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
+    Py_DECREF(type);
+}
+
+static PyObject *load_otherwise(Loading *self, PyObject *obj) {
+    PyObject *result, *otherwise = self->otherwise;
+    if (otherwise == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the connection is gone");
+        return NULL;
+    }
+    Py_INCREF(otherwise);
+    result = PyObject_CallFunctionObjArgs(otherwise, obj, NULL);
+    Py_DECREF(otherwise);
+    return result;
+}
+
+/* Load an object, holding the latch. 1: done, 0: not for here, -1: an error. */
+static int load(Loading *self, cPersistentObject *obj) {
+    PyObject *found, *record, *serial, *done, *load_at, *set_state, *start, *oid = obj->oid;
+    int result = 0;
+    if (oid == NULL || self->load_at == NULL || self->start == NULL || self->set_state == NULL)
+        return 0;
+    /* Whatever runs meanwhile may replace them. */
+    load_at = Py_NewRef(self->load_at);
+    set_state = Py_NewRef(self->set_state);
+    start = Py_NewRef(self->start);
+    Py_INCREF(oid);
+    found = PyObject_CallFunctionObjArgs(load_at, oid, start, NULL);
+    if (found == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_KeyError))
+            PyErr_Clear(); /* it will be raised again, with more to say */
+        else
+            result = -1;
+    } else if (PyTuple_Check(found) && PyTuple_Size(found) >= 2) {
+        record = PyTuple_GetItem(found, 0);
+        serial = PyTuple_GetItem(found, 1);
+        if (PyBytes_Check(record) && PyBytes_Check(serial) && PyBytes_Size(serial) == 8) {
+            done = PyObject_CallFunctionObjArgs(set_state, (PyObject *)obj, record, NULL);
+            if (done == NULL) {
+                result = -1;
+            } else {
+                Py_DECREF(done);
+                memcpy(obj->serial, PyBytes_AsString(serial), 8);
+                note_size(obj, PyBytes_Size(record));
+                self->loads++;
+                result = 1;
+            }
+        }
+    }
+    Py_XDECREF(found);
+    Py_DECREF(oid);
+    Py_DECREF(start);
+    Py_DECREF(set_state);
+    Py_DECREF(load_at);
+    return result;
+}
+
+static PyObject *loading_load(Loading *self, PyObject *obj) {
+    Latch *latch = self->latch;
+    int result;
+    if (latch->closed || !is_persistent(obj) || (PyObject *)Py_TYPE(obj) == self->special ||
+        !latch_enter(latch))
+        return load_otherwise(self, obj);
+    result = load(self, (cPersistentObject *)obj);
+    latch->depth--;
+    if (result < 0)
+        return NULL;
+    if (result == 0)
+        return load_otherwise(self, obj);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef loading_methods[] = {
+    {"load", (PyCFunction)loading_load, METH_O, "Give a ghost its state."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef loading_members[] = {
+    {"load_at", T_OBJECT, offsetof(Loading, load_at), 0,
+     "called with oid and start, returns (record, serial, ...) or None"},
+    {"start", T_OBJECT, offsetof(Loading, start), 0, "the tid before which to read"},
+    {"set_state", T_OBJECT, offsetof(Loading, set_state), 0, "called with object and record"},
+    {"loads", T_PYSSIZET, offsetof(Loading, loads), READONLY, "how many objects were loaded here"},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot loading_slots[] = {
+    {Py_tp_doc, "Loading(latch, otherwise, special): gives ghosts their state."},
+    {Py_tp_new, loading_new},
+    {Py_tp_dealloc, loading_dealloc},
+    {Py_tp_traverse, loading_traverse},
+    {Py_tp_clear, loading_clear},
+    {Py_tp_methods, loading_methods},
+    {Py_tp_members, loading_members},
+    {0, NULL},
+};
+
+static PyType_Spec loading_spec = {
+    .name = "perdure.native._jar.Loading",
+    .basicsize = sizeof(Loading),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = loading_slots,
+};
+
+/* Registering: remembers what changed. See registration.Registration.register. */
+
+typedef struct {
+    PyObject_HEAD
+    Latch *latch;
+    PyObject *otherwise;
+    PyObject *connection;
+    PyObject *registered; /* a list; with something in it, the connection has joined */
+    PyObject *added;      /* a dict */
+} Registering;
+
+static PyObject *registering_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *latch, *otherwise, *connection, *registered, *added;
+    Registering *self;
+    if (kwargs != NULL ||
+        !PyArg_ParseTuple(args, "O!OOO!O!:Registering", latch_type, &latch, &otherwise,
+                          &connection, &PyList_Type, &registered, &PyDict_Type, &added))
+        return NULL;
+    self = (Registering *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->latch = (Latch *)Py_NewRef(latch);
+    self->otherwise = Py_NewRef(otherwise);
+    self->connection = Py_NewRef(connection);
+    self->registered = Py_NewRef(registered);
+    self->added = Py_NewRef(added);
+    return (PyObject *)self;
+}
+
+static int registering_traverse(PyObject *op, visitproc visit, void *arg) {
+    Registering *self = (Registering *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->latch);
+    Py_VISIT(self->otherwise);
+    Py_VISIT(self->connection);
+    Py_VISIT(self->registered);
+    Py_VISIT(self->added);
+    return 0;
+}
+
+static int registering_clear(PyObject *op) {
+    Registering *self = (Registering *)op;
+    Py_CLEAR(self->otherwise);
+    Py_CLEAR(self->connection);
+    return 0;
+}
+
+static void registering_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    Registering *self = (Registering *)op;
+    PyObject_GC_UnTrack(op);
+    registering_clear(op);
+    Py_CLEAR(self->latch);
+    Py_CLEAR(self->registered);
+    Py_CLEAR(self->added);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
+    Py_DECREF(type);
+}
+
+static PyObject *registering_register(Registering *self, PyObject *obj) {
+    PyObject *otherwise, *result;
+    Latch *latch = self->latch;
+    if (!latch->closed && is_persistent(obj) &&
+        ((cPersistentObject *)obj)->jar == self->connection && PyDict_Size(self->added) == 0 &&
+        PyList_Size(self->registered) > 0 &&
+        (latch->depth == 0 || latch->owner == PyThread_get_thread_ident())) {
+        /* Nothing in here lets another thread run: no need to go in. */
+        if (PyList_Append(self->registered, obj) < 0)
+            return NULL;
+        Py_RETURN_NONE;
+    }
+    otherwise = self->otherwise;
+    if (otherwise == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the connection is gone");
+        return NULL;
+    }
+    Py_INCREF(otherwise);
+    result = PyObject_CallFunctionObjArgs(otherwise, obj, NULL);
+    Py_DECREF(otherwise);
+    return result;
+}
+
+static PyMethodDef registering_methods[] = {
+    {"register", (PyCFunction)registering_register, METH_O, "Take note that an object changed."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot registering_slots[] = {
+    {Py_tp_doc, "Registering(latch, otherwise, connection, registered, added)."},
+    {Py_tp_new, registering_new},
+    {Py_tp_dealloc, registering_dealloc},
+    {Py_tp_traverse, registering_traverse},
+    {Py_tp_clear, registering_clear},
+    {Py_tp_methods, registering_methods},
+    {0, NULL},
+};
+
+static PyType_Spec registering_spec = {
+    .name = "perdure.native._jar.Registering",
+    .basicsize = sizeof(Registering),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = registering_slots,
+};
+
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "perdure.native._jar",
+    .m_doc = "What persistent objects ask of their connection, over and over.",
+    .m_size = -1,
+};
+
+static PyTypeObject *add_type(PyObject *module, const char *name, PyType_Spec *spec) {
+    PyObject *type = PyType_FromSpec(spec);
+    if (type != NULL && PyModule_AddObjectRef(module, name, type) < 0)
+        Py_CLEAR(type);
+    return (PyTypeObject *)type;
+}
+
+PyMODINIT_FUNC PyInit__jar(void) {
+    PyObject *module;
+    if (find_persistent() < 0)
+        return NULL;
+    module = PyModule_Create(&definition);
+    if (module == NULL)
+        return NULL;
+    latch_type = add_type(module, "Latch", &latch_spec);
+    if (latch_type == NULL || add_type(module, "Loading", &loading_spec) == NULL ||
+        add_type(module, "Registering", &registering_spec) == NULL)
+        Py_CLEAR(module);
+    return module;
+}

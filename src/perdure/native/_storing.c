@@ -1,0 +1,315 @@
+/* What a commit does with each object that it stores.
+
+   Only the usual case is here: whatever else comes (a class, a blob, a large record)
+   is left to the Python method that this repeats, which is given as `otherwise`. See
+   storing.Storer. */
+
+#include "objects.h"
+
+static const char ZERO[8];
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *otherwise;    /* otherwise(obj, record) stores any object */
+    PyObject *flush;        /* flush() hands the batch over */
+    PyObject *special;      /* a class whose objects need more than a record */
+    PyObject *cache;
+    PyObject *created;      /* dict: oid -> whether nobody had added it by hand */
+    PyObject *added;        /* dict: oid -> object */
+    PyObject *read_current; /* dict: oid -> serial */
+    PyObject *stored;       /* list of objects */
+    PyObject *batch;        /* list of (oid, serial, record) */
+    PyObject *zero;
+    Py_ssize_t large_bytes;
+    Py_ssize_t room_bytes; /* in a batch */
+    Py_ssize_t batch_bytes;
+} Storing;
+
+static PyObject *storing_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *otherwise, *flush, *special, *created, *added, *read_current, *stored, *batch;
+    Py_ssize_t large_bytes, room_bytes;
+    Storing *self;
+    if (kwargs != NULL ||
+        !PyArg_ParseTuple(args, "OOOO!O!O!O!O!nn:Storing", &otherwise, &flush, &special,
+                          &PyDict_Type, &created, &PyDict_Type, &added, &PyDict_Type,
+                          &read_current, &PyList_Type, &stored, &PyList_Type, &batch,
+                          &large_bytes, &room_bytes))
+        return NULL;
+    self = (Storing *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->otherwise = Py_NewRef(otherwise);
+    self->flush = Py_NewRef(flush);
+    self->special = Py_NewRef(special);
+    self->created = Py_NewRef(created);
+    self->added = Py_NewRef(added);
+    self->read_current = Py_NewRef(read_current);
+    self->stored = Py_NewRef(stored);
+    self->batch = Py_NewRef(batch);
+    self->large_bytes = large_bytes;
+    self->room_bytes = room_bytes;
+    self->zero = PyBytes_FromStringAndSize(ZERO, 8);
+    if (self->zero == NULL)
+        Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static int storing_traverse(PyObject *op, visitproc visit, void *arg) {
+    Storing *self = (Storing *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->otherwise);
+    Py_VISIT(self->flush);
+    Py_VISIT(self->special);
+    Py_VISIT(self->cache);
+    Py_VISIT(self->created);
+    Py_VISIT(self->added);
+    Py_VISIT(self->read_current);
+    Py_VISIT(self->stored);
+    Py_VISIT(self->batch);
+    return 0;
+}
+
+static int storing_clear(PyObject *op) {
+    Storing *self = (Storing *)op;
+    Py_CLEAR(self->otherwise);
+    Py_CLEAR(self->flush);
+    Py_CLEAR(self->cache);
+    return 0;
+}
+
+static void storing_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    Storing *self = (Storing *)op;
+    PyObject_GC_UnTrack(op);
+    storing_clear(op);
+    Py_CLEAR(self->special);
+    Py_CLEAR(self->created);
+    Py_CLEAR(self->added);
+    Py_CLEAR(self->read_current);
+    Py_CLEAR(self->stored);
+    Py_CLEAR(self->batch);
+    Py_CLEAR(self->zero);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
+    Py_DECREF(type);
+}
+
+/* Delete a key that may be missing; 1: it was there, 0: it was not, -1: an error. */
+static int discard(PyObject *dict, PyObject *key) {
+    int there = PyDict_Size(dict) == 0 ? 0 : PyDict_Contains(dict, key);
+    if (there > 0 && PyDict_DelItem(dict, key) < 0)
+        return -1;
+    return there;
+}
+
+/* Put a new object into the cache, unless there is one with its oid. */
+static int enter(PyObject *cache, PyObject *oid, PyObject *obj) {
+    PyObject *there = PyObject_CallMethod(cache, "get", "O", oid);
+    int absent = there == Py_None;
+    if (there == NULL)
+        return -1;
+    Py_DECREF(there);
+    return absent ? PyObject_SetItem(cache, oid, obj) : 0;
+}
+
+static int take_in(Storing *self, cPersistentObject *obj, PyObject *oid, PyObject *data) {
+    Py_ssize_t size = PyBytes_Size(data);
+    int new = memcmp(obj->serial, ZERO, 8) == 0, result;
+    PyObject *serial, *record;
+    if (new) {
+        int by_hand = discard(self->added, oid);
+        if (by_hand < 0 ||
+            PyDict_SetItem(self->created, oid, by_hand ? Py_False : Py_True) < 0)
+            return -1;
+        serial = Py_NewRef(self->zero);
+    } else {
+        serial = PyBytes_FromStringAndSize(obj->serial, 8);
+        if (serial == NULL)
+            return -1;
+    }
+    record = PyTuple_Pack(3, oid, serial, data);
+    Py_DECREF(serial);
+    if (record == NULL)
+        return -1;
+    result = PyList_Append(self->batch, record);
+    Py_DECREF(record);
+    if (result < 0)
+        return -1;
+    self->batch_bytes += size;
+    if (self->batch_bytes > self->room_bytes) {
+        PyObject *done = PyObject_CallFunctionObjArgs(self->flush, NULL);
+        if (done == NULL)
+            return -1;
+        Py_DECREF(done);
+        self->batch_bytes = 0;
+    }
+    if (new && obj->cache == NULL && enter(self->cache, oid, (PyObject *)obj) < 0)
+        return -1;
+    note_size(obj, size);
+    /* Writing an object checks its revision anyway. */
+    if (discard(self->read_current, oid) < 0)
+        return -1;
+    return PyList_Append(self->stored, (PyObject *)obj);
+}
+
+static int store(Storing *self, PyObject *obj, PyObject *data) {
+    PyObject *done;
+    if (is_persistent(obj) && (PyObject *)Py_TYPE(obj) != self->special &&
+        PyBytes_Check(data) && PyBytes_Size(data) <= self->large_bytes) {
+        PyObject *oid = ((cPersistentObject *)obj)->oid;
+        if (oid != NULL && PyBytes_Check(oid)) {
+            int result;
+            Py_INCREF(oid);
+            result = take_in(self, (cPersistentObject *)obj, oid, data);
+            Py_DECREF(oid);
+            return result;
+        }
+    }
+    done = PyObject_CallFunctionObjArgs(self->otherwise, obj, data, NULL);
+    if (done == NULL)
+        return -1;
+    Py_DECREF(done);
+    return 0;
+}
+
+/* Append (new, trail) for each of `found`, the last one first, and empty it. */
+static int put_off(PyObject *pending, PyObject *found, PyObject *trail) {
+    Py_ssize_t n = PyList_Size(found);
+    if (n <= 0)
+        return (int)n;
+    while (n-- > 0) {
+        PyObject *new = PyTuple_Pack(2, PyList_GetItem(found, n), trail);
+        int result;
+        if (new == NULL)
+            return -1;
+        result = PyList_Append(pending, new);
+        Py_DECREF(new);
+        if (result < 0)
+            return -1;
+    }
+    return PyList_SetSlice(found, 0, PyList_Size(found), NULL);
+}
+
+static PyObject *storing_store_pending(Storing *self, PyObject *args) {
+    PyObject *pending, *serialize, *found;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(args, "O!OO!:store_pending", &PyList_Type, &pending, &serialize,
+                          &PyList_Type, &found))
+        return NULL;
+    if (self->cache == NULL || self->flush == NULL || self->otherwise == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "there is no cache");
+        return NULL;
+    }
+    while ((n = PyList_Size(pending)) > 0) {
+        PyObject *trail = PyList_GetItem(pending, n - 1), *obj, *data;
+        int result;
+        if (!PyTuple_Check(trail) || PyTuple_Size(trail) != 2) {
+            PyErr_SetString(PyExc_TypeError, "a trail is a pair");
+            return NULL;
+        }
+        Py_INCREF(trail);
+        obj = PyTuple_GetItem(trail, 0);
+        data = PyObject_CallFunctionObjArgs(serialize, obj, NULL);
+        if (data == NULL) {
+            Py_DECREF(trail);
+            return NULL;
+        }
+        result = PyList_SetSlice(pending, n - 1, n, NULL);
+        if (result == 0)
+            result = put_off(pending, found, trail);
+        if (result == 0)
+            result = store(self, obj, data);
+        Py_DECREF(data);
+        Py_DECREF(trail);
+        if (result < 0)
+            return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef storing_methods[] = {
+    {"store_pending", (PyCFunction)storing_store_pending, METH_VARARGS,
+     "Store the last of a list of trails until there is none; it grows by what is found."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef storing_members[] = {
+    {"cache", T_OBJECT, offsetof(Storing, cache), 0, "the object cache"},
+    {"batch_bytes", T_PYSSIZET, offsetof(Storing, batch_bytes), 0, "bytes in the batch"},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot storing_slots[] = {
+    {Py_tp_doc, "Storing(otherwise, flush, special, created, added, read_current, stored, batch, "
+                "large_bytes, room_bytes): stores objects."},
+    {Py_tp_new, storing_new},
+    {Py_tp_dealloc, storing_dealloc},
+    {Py_tp_traverse, storing_traverse},
+    {Py_tp_clear, storing_clear},
+    {Py_tp_methods, storing_methods},
+    {Py_tp_members, storing_members},
+    {0, NULL},
+};
+
+static PyType_Spec storing_spec = {
+    .name = "perdure.native._storing.Storing",
+    .basicsize = sizeof(Storing),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = storing_slots,
+};
+
+static PyObject *mark_stored(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *objects, *tid, *others;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(args, "O!S:mark_stored", &PyList_Type, &objects, &tid))
+        return NULL;
+    if (PyBytes_Size(tid) != 8) {
+        PyErr_SetString(PyExc_ValueError, "a tid has 8 bytes");
+        return NULL;
+    }
+    others = PyList_New(0);
+    if (others == NULL)
+        return NULL;
+    for (n = 0; n < PyList_Size(objects); n++) {
+        PyObject *obj = PyList_GetItem(objects, n);
+        if (is_persistent(obj)) {
+            cPersistentObject *p = (cPersistentObject *)obj;
+            if (p->state != cPersistent_GHOST_STATE) {
+                p->state = cPersistent_UPTODATE_STATE;
+                memcpy(p->serial, PyBytes_AsString(tid), 8);
+            }
+        } else if (PyList_Append(others, obj) < 0) {
+            Py_DECREF(others);
+            return NULL;
+        }
+    }
+    return others;
+}
+
+static PyMethodDef functions[] = {
+    {"mark_stored", mark_stored, METH_VARARGS,
+     "Give the objects of a list, unless they are ghosts, a serial and no changes; return those "
+     "that are classes, for which that is still to be done."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "perdure.native._storing",
+    .m_doc = "What a commit does with each object that it stores.",
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+PyMODINIT_FUNC PyInit__storing(void) {
+    PyObject *module, *type;
+    if (find_persistent() < 0)
+        return NULL;
+    module = PyModule_Create(&definition);
+    if (module == NULL)
+        return NULL;
+    type = PyType_FromSpec(&storing_spec);
+    if (type == NULL || PyModule_AddObjectRef(module, "Storing", type) < 0)
+        Py_CLEAR(module);
+    Py_XDECREF(type);
+    return module;
+}

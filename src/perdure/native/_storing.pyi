@@ -1,0 +1,27 @@
+"""What a commit does with each object that it stores."""
+
+from collections.abc import Callable
+from typing import Any
+
+class Storing:
+    cache: Any
+    batch_bytes: int
+    def __init__(
+        self,
+        otherwise: Callable[[Any, bytes], None],
+        flush: Callable[[], None],
+        special: type,
+        created: dict[bytes, bool],
+        added: dict[bytes, Any],
+        read_current: dict[bytes, bytes],
+        stored: list[Any],
+        batch: list[tuple[bytes, bytes, bytes]],
+        large_bytes: int,
+        room_bytes: int,
+        /,
+    ) -> None: ...
+    def store_pending(
+        self, pending: list[Any], serialize: Callable[[Any], bytes], found: list[Any], /
+    ) -> None: ...
+
+def mark_stored(objects: list[Any], tid: bytes, /) -> list[Any]: ...

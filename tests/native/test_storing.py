@@ -1,0 +1,199 @@
+"""What a commit does with each object, in C, compared with what Python does."""
+
+from typing import Any
+
+import pytest
+from persistent import Persistent, PickleCache
+
+from perdure.ids import ZERO, p64
+from perdure.objects.storing import pure_mark_stored
+
+storing = pytest.importorskip("perdure.native._storing", reason="it is not built")
+
+TID = p64(1000)
+
+
+class Thing(Persistent):
+    pass
+
+
+class Special(Persistent):
+    pass
+
+
+class Jar:
+    """As much of a connection, its changes and its writer as storing asks for."""
+
+    def __init__(self, large_bytes: int = 10_000, room_bytes: int = 1 << 20) -> None:
+        self.cache = PickleCache(self, 100, 0)
+        self.created: dict[bytes, bool] = {}
+        self.added: dict[bytes, Any] = {}
+        self.read_current: dict[bytes, bytes] = {}
+        self.stored: list[Any] = []
+        self.batch: list[tuple[bytes, bytes, bytes]] = []
+        self.flushed: list[list[tuple[bytes, bytes, bytes]]] = []
+        self.otherwise: list[tuple[Any, bytes]] = []
+        self.found: list[Any] = []
+        self.leads_to: dict[int, list[Any]] = {}
+        self.record = b"r" * 100
+        self.storing = storing.Storing(
+            lambda obj, data: self.otherwise.append((obj, data)),
+            self.flush,
+            Special,
+            self.created,
+            self.added,
+            self.read_current,
+            self.stored,
+            self.batch,
+            large_bytes,
+            room_bytes,
+        )
+        self.storing.cache = self.cache
+
+    def flush(self) -> None:
+        self.flushed.append(self.batch[:])
+        self.batch.clear()
+
+    def serialize(self, obj: Any) -> Any:
+        self.found.extend(self.leads_to.pop(id(obj), ()))
+        return self.record
+
+    def store(self, obj: Any) -> list[Any]:
+        pending = [(obj, None)]
+        self.storing.store_pending(pending, self.serialize, self.found)
+        return pending
+
+    def register(self, obj: Any) -> None:
+        """Take no note."""
+
+    def new(self, number: int, cls: type = Thing) -> Any:
+        obj = cls()
+        obj._p_oid, obj._p_jar = p64(number), self
+        return obj
+
+
+def test_a_new_object_is_created_cached_and_sized() -> None:
+    jar = Jar()
+    obj = jar.new(1)
+    assert jar.store(obj) == []
+    assert jar.batch == [(p64(1), ZERO, jar.record)]
+    assert jar.created == {p64(1): True}
+    assert jar.stored == [obj]
+    assert jar.cache.get(p64(1)) is obj
+    assert obj._p_estimated_size == jar.cache.total_estimated_size == 128
+
+
+def test_an_object_added_by_hand_is_known_as_that() -> None:
+    jar = Jar()
+    obj = jar.added[p64(1)] = jar.new(1)
+    jar.store(obj)
+    assert (jar.created, jar.added) == ({p64(1): False}, {})
+
+
+def test_a_changed_object_keeps_its_place_and_is_not_relied_on_besides() -> None:
+    jar = Jar()
+    obj = jar.new(1)
+    jar.cache[p64(1)] = obj
+    obj._p_serial = TID
+    jar.read_current.update({p64(1): TID, p64(2): TID})
+    jar.store(obj)
+    assert jar.batch == [(p64(1), TID, jar.record)]
+    assert jar.created == {}
+    assert jar.read_current == {p64(2): TID}
+
+
+def test_a_new_object_whose_oid_is_taken_in_the_cache_leaves_it_there() -> None:
+    jar = Jar()
+    there = jar.cache[p64(1)] = jar.new(1)
+    jar.store(jar.new(1))
+    assert jar.cache.get(p64(1)) is there
+
+
+def test_what_is_found_is_stored_in_the_order_in_which_it_was_met() -> None:
+    jar = Jar()
+    first, second, third, fourth = (jar.new(number) for number in range(1, 5))
+    jar.leads_to = {id(first): [second, fourth], id(second): [third]}
+    jar.store(first)
+    assert jar.stored == [first, second, third, fourth]
+    assert jar.found == []
+
+
+def test_special_and_large_objects_and_classes_are_left_to_python() -> None:
+    jar = Jar(large_bytes=100)
+    special = jar.new(1, Special)
+    jar.store(special)
+    jar.store(Thing)
+    plain = jar.new(2)
+    jar.store(plain)
+    jar.record = b"r" * 101
+    jar.store(plain)
+    assert jar.otherwise == [(special, b"r" * 100), (Thing, b"r" * 100), (plain, b"r" * 101)]
+    assert jar.stored == [plain]
+
+
+def test_a_batch_that_is_full_is_handed_over() -> None:
+    jar = Jar(room_bytes=250)
+    for number in range(1, 6):
+        jar.store(jar.new(number))
+    assert [len(batch) for batch in jar.flushed] == [3]
+    assert len(jar.batch) == 2
+    assert jar.storing.batch_bytes == 200
+
+
+def test_an_error_leaves_the_trail_to_the_object() -> None:
+    jar = Jar()
+    first, second = jar.new(1), jar.new(2)
+    jar.leads_to = {id(first): [second]}
+    real = jar.serialize
+
+    def serialize(obj: Any) -> Any:
+        if obj is second:
+            raise ZeroDivisionError
+        return real(obj)
+
+    pending: list[Any] = [(first, None)]
+    with pytest.raises(ZeroDivisionError):
+        jar.storing.store_pending(pending, serialize, jar.found)
+    assert pending == [(second, (first, None))]
+    assert jar.stored == [first]
+
+
+def test_an_error_of_handing_over_passes() -> None:
+    jar = Jar(room_bytes=10)
+    del jar.flushed
+    with pytest.raises(AttributeError):
+        jar.store(jar.new(1))
+
+
+@pytest.mark.parametrize("pending", [[None], [(1,)], [1]])
+def test_what_is_no_trail_is_refused(pending: list[Any]) -> None:
+    jar = Jar()
+    with pytest.raises(TypeError, match="trail"):
+        jar.storing.store_pending(pending, jar.serialize, jar.found)
+
+
+def test_without_a_cache_nothing_is_stored() -> None:
+    jar = Jar()
+    jar.storing.cache = None
+    with pytest.raises(AttributeError):
+        jar.store(jar.new(1))
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_stored_objects_get_their_serial_unless_they_are_ghosts(native: bool) -> None:
+    jar = Jar()
+    changed, ghost = jar.new(1), Thing()
+    jar.cache.new_ghost(p64(2), ghost)
+    jar.cache[p64(1)] = changed
+    changed._p_changed = True
+    if native:
+        assert storing.mark_stored([changed, ghost, Thing, None], TID) == [Thing, None]
+    else:
+        pure_mark_stored([changed, ghost], TID)
+    assert (changed._p_serial, changed._p_changed) == (TID, False)
+    assert (ghost._p_serial, ghost._p_changed) == (ZERO, None)
+
+
+def test_a_tid_has_8_bytes() -> None:
+    with pytest.raises(ValueError, match="8 bytes"):
+        storing.mark_stored([], b"short")
