@@ -6,7 +6,6 @@ encrypts, the others are for reading what was encrypted before. Empty lines, and
 follows a ``#``, do not count.
 """
 
-import binascii
 import logging
 import os
 import re
@@ -107,7 +106,7 @@ def _key(source: str | os.PathLike[str], number: int, word: str) -> bytes:
     except ValueError:
         try:
             key = b64decode(word, validate=True)
-        except binascii.Error:
+        except ValueError:
             found = f"in place of key {number}, {len(word)} characters that are no key"
             raise KeySourceError(source, found, _EXPECTED) from None
     if len(key) != KEY_SIZE:
