@@ -67,6 +67,11 @@ class _Versions(Generic[Value]):
     def newest(self) -> Value:
         return self.values[-1]
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether it may be something else than the newest."""
+        return len(self.values) > 1
+
     def change(self, value: Value) -> None:
         self.values.append(value)
 
@@ -100,8 +105,8 @@ class _File:
             old, new = sector.newest, data[at - position : following - position]
             sector.change(old[:offset] + new + old[offset + len(new) :])
             at = following
-        if end >= self._size.newest:  # it goes to the disk with the last sector
-            self._size.change(end)
+        if end > self._size.newest or (end == self._size.newest and self._size.doubtful):
+            self._size.change(end)  # it goes to the disk with the last sector
 
     def truncate(self, size: int) -> None:
         first, offset = divmod(size, SECTOR_SIZE)
@@ -115,7 +120,7 @@ class _File:
     def sync(self) -> None:
         for versions in self._all():
             versions.sync()
-        if all(len(versions.values) == 1 for versions in self._all()):
+        if not any(versions.doubtful for versions in self._all()):
             self._durable = self.content([0] * len(self._sectors), self._size.newest)
             self._sectors = {}
 
@@ -173,7 +178,8 @@ class Disk:
     ) -> None:
         self._files = {number: _File(content) for number, content in files.items()}
         self._names: dict[str, int | None] = {**dict.fromkeys(directories), **names}
-        self._renaming: list[NameOperation] = []  # since names were durable, in order
+        # Since names were durable, in order; each with the directories that it changes.
+        self._renaming: list[tuple[NameOperation, frozenset[str]]] = []
         self._durable: set[int] = set()  # which of these are durable nevertheless
 
     def apply(self, operation: Operation) -> None:
@@ -190,22 +196,22 @@ class Disk:
             case SyncedDirectory(path):
                 self._sync_names(path)
             case Created() | Linked() | Renamed() | Unlinked():
-                self._renaming.append(operation)
+                self._renaming.append((operation, operation.directories))
             case MadeDirectory() | RemovedDirectory():
-                self._renaming.append(operation)
+                self._renaming.append((operation, operation.directories))
 
     def _file(self, number: int) -> _File:
         return self._files.setdefault(number, _File())
 
     def _sync_names(self, directory: str) -> None:
         reached = {directory}
-        for number, operation in reversed(list(enumerate(self._renaming))):
-            if operation.directories & reached:
+        for number, (_, directories) in reversed(list(enumerate(self._renaming))):
+            if directories & reached:
                 # One that moved a file between two directories takes the other along.
                 self._durable.add(number)
-                reached |= operation.directories
+                reached |= directories
         while self._renaming and 0 in self._durable:
-            _rename(self._names, self._renaming.pop(0))
+            _rename(self._names, self._renaming.pop(0)[0])
             self._durable = {number - 1 for number in self._durable if number}
 
     # The questions
@@ -239,9 +245,9 @@ class Disk:
     def _pending_names(self) -> dict[str, list[int]]:
         """Return by directory which of the operations on its names may be lost, in order."""
         pending: dict[str, list[int]] = {}
-        for number, operation in enumerate(self._renaming):
+        for number, (_, directories) in enumerate(self._renaming):
             if number not in self._durable:
-                for directory in sorted(operation.directories):
+                for directory in sorted(directories):
                     pending.setdefault(directory, []).append(number)
         return pending
 
@@ -249,19 +255,19 @@ class Disk:
         left = dict(cuts)
         names = dict(self._names)
         lost: set[str] = set()
-        for number, operation in enumerate(self._renaming):
+        for number, (operation, directories) in enumerate(self._renaming):
             if number not in self._durable:
-                if operation.directories & lost or any(not left[d] for d in operation.directories):
-                    lost |= operation.directories
+                if directories & lost or any(not left[d] for d in directories):
+                    lost |= directories
                     continue
-                for directory in operation.directories:
+                for directory in directories:
                     left[directory] -= 1
             _rename(names, operation)
         return names
 
     def _reachable(self) -> Iterator[tuple[int, _File]]:
         numbers = {number for number in self._names.values() if number is not None}
-        for operation in self._renaming:
+        for operation, _ in self._renaming:
             if isinstance(operation, Created | Linked | Renamed):
                 numbers.add(operation.file)
         for number in sorted(numbers & self._files.keys()):
