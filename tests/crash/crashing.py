@@ -14,7 +14,7 @@ from crash.script import Script
 from crash.verdict import Found, Violation, emptied, examine, fast_directory, look
 from perdure.testing.faults import CrashState, Killed, Recording, crash_states
 
-__all__ = ["SEED", "Place", "examine_all", "kills", "place_in", "run"]
+__all__ = ["SEED", "Place", "examine_all", "kills", "place_in", "quiet", "run"]
 
 SEED: Final = int(os.environ.get("PERDURE_CRASH_SEED", "1"))
 """What chooses among the disks where there are too many; set it to see others."""
@@ -55,16 +55,22 @@ class Place:
 
 
 @contextmanager
-def place_in(tmp_path: Path) -> Iterator[Place]:
-    logging.disable(logging.CRITICAL)  # thousands of storages that say what they set aside
+def quiet() -> Iterator[None]:
+    """Let nothing be heard of what storages set aside, nor of threads that die with them."""
+    logging.disable(logging.CRITICAL)
     report = threading.excepthook
     threading.excepthook = lambda death: death.exc_type is Killed or report(death)
     try:
-        with fast_directory(tmp_path) as root:
-            yield Place(root)
+        yield
     finally:
         threading.excepthook = report
         logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def place_in(tmp_path: Path) -> Iterator[Place]:
+    with quiet(), fast_directory(tmp_path) as root:
+        yield Place(root)
 
 
 def run(scenario: Scenario, recording: Recording) -> Script:

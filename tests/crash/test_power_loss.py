@@ -18,20 +18,20 @@ from perdure.errors import POSError
 from perdure.testing.faults import CrashState, Recording, crash_states, states_at
 
 DISKS = {
-    "commits": 460,
-    "aborts": 1_410,
-    "long_notes": 610,
-    "extensions": 860,
+    "commits": 420,
+    "aborts": 1_310,
+    "long_notes": 550,
+    "extensions": 850,
     "groups": 1_090,
-    "noted_groups": 630,
-    "undo": 430,
-    "pack": 930,
-    "pack_without_old": 890,
-    "pack_while_committing": 850,
-    "checkpoints": 1_900,
-    "index": 850,
-    "restoring": 260,
-    "beginning_anew": 430,
+    "noted_groups": 620,
+    "undo": 400,
+    "pack": 850,
+    "pack_without_old": 810,
+    "pack_while_committing": 800,
+    "checkpoints": 1_660,
+    "index": 760,
+    "restoring": 240,
+    "beginning_anew": 390,
 }
 """How many different disks are looked at, at least: there cannot be fewer unnoticed."""
 
@@ -69,14 +69,14 @@ def crash_anywhere(name: str, place: Place) -> None:
 def crash_after_kills(name: str, place: Place) -> None:
     """The process is killed at any call, another one goes on, and then comes the power cut."""
     for call, script in enumerate(kills(SCENARIOS[name], place), 1):
-        go_on_and_crash(place, script, f"{name} killed at call {call}", limit=8)
+        go_on_and_crash(place, script, f"{name} killed at call {call}", limit=5)
 
 
 def crash_after_failed_syncs(name: str, place: Place) -> None:
     """Any sync fails, somebody opens the file again and goes on, and then comes the power cut."""
     sync = 1
     while script := run_with_failing_sync(name, place.recording(), sync):
-        go_on_and_crash(place, script, f"{name} after failed sync {sync}", limit=20)
+        go_on_and_crash(place, script, f"{name} after failed sync {sync}", limit=12)
         sync += 1
 
 
