@@ -62,6 +62,11 @@ def _printed_by(command: str) -> str:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
+        # What a command starts is of this installation, too.
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        },
         timeout=300,
         check=False,
     )
