@@ -21,6 +21,13 @@ class Special(Persistent):
     pass
 
 
+class Class:
+    """As much of a persistent class as is asked for."""
+
+    def __init__(self, changed: Any, oid: bytes) -> None:
+        self._p_changed, self._p_oid = changed, oid
+
+
 class Jar:
     """As much of a connection, its changes and its writer as storing asks for."""
 
@@ -59,8 +66,10 @@ class Jar:
         return self.record
 
     def store(self, obj: Any) -> list[Any]:
-        pending = [(obj, None)]
-        self.storing.store_pending(pending, self.serialize, self.found)
+        if isinstance(obj, Persistent):
+            obj._p_changed = True
+        pending: list[Any] = []
+        self.storing.store_changed((obj,), pending, self.serialize, self.found)
         return pending
 
     def register(self, obj: Any) -> None:
@@ -122,12 +131,13 @@ def test_special_and_large_objects_and_classes_are_left_to_python() -> None:
     jar = Jar(large_bytes=100)
     special = jar.new(1, Special)
     jar.store(special)
-    jar.store(Thing)
+    thing = Class(True, p64(3))
+    jar.store(thing)
     plain = jar.new(2)
     jar.store(plain)
     jar.record = b"r" * 101
     jar.store(plain)
-    assert jar.otherwise == [(special, b"r" * 100), (Thing, b"r" * 100), (plain, b"r" * 101)]
+    assert jar.otherwise == [(special, b"r" * 100), (thing, b"r" * 100), (plain, b"r" * 101)]
     assert jar.stored == [plain]
 
 
@@ -151,9 +161,10 @@ def test_an_error_leaves_the_trail_to_the_object() -> None:
             raise ZeroDivisionError
         return real(obj)
 
-    pending: list[Any] = [(first, None)]
+    pending: list[Any] = []
+    jar.added[p64(1)] = first
     with pytest.raises(ZeroDivisionError):
-        jar.storing.store_pending(pending, serialize, jar.found)
+        jar.storing.store_changed((first,), pending, serialize, jar.found)
     assert pending == [(second, (first, None))]
     assert jar.stored == [first]
 
@@ -165,11 +176,22 @@ def test_an_error_of_handing_over_passes() -> None:
         jar.store(jar.new(1))
 
 
-@pytest.mark.parametrize("pending", [[None], [(1,)], [1]])
-def test_what_is_no_trail_is_refused(pending: list[Any]) -> None:
+def test_what_did_not_change_is_not_stored() -> None:
     jar = Jar()
-    with pytest.raises(TypeError, match="trail"):
-        jar.storing.store_pending(pending, jar.serialize, jar.found)
+    obj, ghost = jar.new(1), Thing()
+    jar.cache.new_ghost(p64(2), ghost)
+    jar.storing.store_changed((obj, ghost, Thing()), [], jar.serialize, jar.found)
+    assert jar.stored == jar.otherwise == []
+
+
+def test_a_class_is_asked_whether_it_changed() -> None:
+    jar = Jar()
+    jar.added[p64(3)] = None
+    changed, same, added = Class(True, p64(1)), Class(None, p64(2)), Class(False, p64(3))
+    jar.storing.store_changed((changed, same, added), [], jar.serialize, jar.found)
+    assert [obj for obj, _ in jar.otherwise] == [changed, added]
+    with pytest.raises(AttributeError, match="_p_changed"):
+        jar.storing.store_changed((None,), [], jar.serialize, jar.found)
 
 
 def test_without_a_cache_nothing_is_stored() -> None:

@@ -189,46 +189,83 @@ static int put_off(PyObject *pending, PyObject *found, PyObject *trail) {
     return PyList_SetSlice(found, 0, PyList_Size(found), NULL);
 }
 
-static PyObject *storing_store_pending(Storing *self, PyObject *args) {
-    PyObject *pending, *serialize, *found;
+/* Store the last of a list of trails until there is none; it grows by what is found. */
+static int store_pending(Storing *self, PyObject *pending, PyObject *serialize, PyObject *found) {
     Py_ssize_t n;
-    if (!PyArg_ParseTuple(args, "O!OO!:store_pending", &PyList_Type, &pending, &serialize,
-                          &PyList_Type, &found))
+    while ((n = PyList_Size(pending)) > 0) {
+        PyObject *trail = Py_NewRef(PyList_GetItem(pending, n - 1));
+        PyObject *obj = PyTuple_GetItem(trail, 0);
+        PyObject *data = PyObject_CallFunctionObjArgs(serialize, obj, NULL);
+        int result = -1;
+        if (data != NULL) {
+            result = PyList_SetSlice(pending, n - 1, n, NULL);
+            if (result == 0)
+                result = put_off(pending, found, trail);
+            if (result == 0)
+                result = store(self, obj, data);
+            Py_DECREF(data);
+        }
+        Py_DECREF(trail);
+        if (result < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Whether there is anything to store of an object; -1 is an error. */
+static int is_changed_or_added(Storing *self, PyObject *obj) {
+    PyObject *value;
+    int result;
+    if (is_persistent(obj)) {
+        cPersistentObject *p = (cPersistentObject *)obj;
+        if (p->state == cPersistent_CHANGED_STATE)
+            return 1;
+        return p->oid == NULL ? 0 : PyDict_Contains(self->added, p->oid);
+    }
+    value = PyObject_GetAttrString(obj, "_p_changed");
+    if (value == NULL)
+        return -1;
+    result = PyObject_IsTrue(value);
+    Py_DECREF(value);
+    if (result != 0)
+        return result;
+    value = PyObject_GetAttrString(obj, "_p_oid");
+    if (value == NULL)
+        return -1;
+    result = PyDict_Contains(self->added, value);
+    Py_DECREF(value);
+    return result;
+}
+
+static PyObject *storing_store_changed(Storing *self, PyObject *args) {
+    PyObject *objects, *pending, *serialize, *found;
+    Py_ssize_t n;
+    if (!PyArg_ParseTuple(args, "O!O!OO!:store_changed", &PyTuple_Type, &objects, &PyList_Type,
+                          &pending, &serialize, &PyList_Type, &found))
         return NULL;
     if (self->cache == NULL || self->flush == NULL || self->otherwise == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "there is no cache");
         return NULL;
     }
-    while ((n = PyList_Size(pending)) > 0) {
-        PyObject *trail = PyList_GetItem(pending, n - 1), *obj, *data;
-        int result;
-        if (!PyTuple_Check(trail) || PyTuple_Size(trail) != 2) {
-            PyErr_SetString(PyExc_TypeError, "a trail is a pair");
-            return NULL;
-        }
-        Py_INCREF(trail);
-        obj = PyTuple_GetItem(trail, 0);
-        data = PyObject_CallFunctionObjArgs(serialize, obj, NULL);
-        if (data == NULL) {
-            Py_DECREF(trail);
-            return NULL;
-        }
-        result = PyList_SetSlice(pending, n - 1, n, NULL);
+    for (n = 0; n < PyTuple_Size(objects); n++) {
+        PyObject *obj = PyTuple_GetItem(objects, n), *trail;
+        int result = is_changed_or_added(self, obj);
         if (result == 0)
-            result = put_off(pending, found, trail);
-        if (result == 0)
-            result = store(self, obj, data);
-        Py_DECREF(data);
+            continue;
+        trail = result < 0 ? NULL : PyTuple_Pack(2, obj, Py_None);
+        if (trail == NULL)
+            return NULL;
+        result = PyList_Append(pending, trail);
         Py_DECREF(trail);
-        if (result < 0)
+        if (result < 0 || store_pending(self, pending, serialize, found) < 0)
             return NULL;
     }
     Py_RETURN_NONE;
 }
 
 static PyMethodDef storing_methods[] = {
-    {"store_pending", (PyCFunction)storing_store_pending, METH_VARARGS,
-     "Store the last of a list of trails until there is none; it grows by what is found."},
+    {"store_changed", (PyCFunction)storing_store_changed, METH_VARARGS,
+     "Store those of the objects that are changed or added, and what that leads to."},
     {NULL, NULL, 0, NULL},
 };
 

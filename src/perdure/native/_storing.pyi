@@ -20,8 +20,13 @@ class Storing:
         room_bytes: int,
         /,
     ) -> None: ...
-    def store_pending(
-        self, pending: list[Any], serialize: Callable[[Any], bytes], found: list[Any], /
+    def store_changed(
+        self,
+        objects: tuple[Any, ...],
+        pending: list[Any],
+        serialize: Callable[[Any], bytes],
+        found: list[Any],
+        /,
     ) -> None: ...
 
 def mark_stored(objects: list[Any], tid: bytes, /) -> list[Any]: ...

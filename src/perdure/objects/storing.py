@@ -92,11 +92,9 @@ class Storer:
 
     def store_changed(self) -> None:
         """Store every object that is registered and changed or new, and what that leads to."""
-        added, stored = self._changes.added, self._changes.stored
+        stored = self._changes.stored
         before = len(stored)
-        for obj in list(self._changes.registered):
-            if obj._p_changed or obj._p_oid in added:
-                self._store_with_new(obj)
+        self._store_objects(tuple(self._changes.registered))
         self._flush()
         self._counters.stores += len(stored) - before
 
@@ -113,24 +111,32 @@ class Storer:
                 self._store_blob_file(oid, serial, data, path)
         self._flush()
 
-    def _store_with_new(self, obj: Any) -> None:
-        """Store `obj`, and the new objects found while serialising it and one another."""
-        pending: list[_Trail] = [(obj, None)]
+    def _store_objects(self, objects: tuple[Any, ...]) -> None:
+        """Store `objects`, and the new ones found while serialising them and one another."""
+        pending: list[_Trail] = []
+        writer = self._writer
         try:
             if self._native and self.savepoints is None:
-                self._native.store_pending(pending, self._writer.serialize, self._writer.found)
+                self._native.store_changed(objects, pending, writer.serialize, writer.found)
             else:
-                self._store_pending(pending)
+                self._store_changed(objects, pending)
         except BaseException as error:
-            found = self._writer.found
             # They have an oid and this connection, but no record: as if just added.
-            for new in [*found, *(trail[0] for trail in pending)]:
+            for new in [*writer.found, *(trail[0] for trail in pending)]:
                 if new._p_serial == ZERO and new._p_oid not in self._changes.created:
                     self._changes.added[new._p_oid] = new
-            found.clear()
+            writer.found.clear()
             if isinstance(error, InvalidObjectReference | UnpicklableError):
                 error.found_through(_names(pending[-1] if pending else None))
             raise
+
+    def _store_changed(self, objects: tuple[Any, ...], pending: list[_Trail]) -> None:
+        """Store those of `objects` that are changed or added; `pending` is what waits for that."""
+        added = self._changes.added
+        for obj in objects:
+            if obj._p_changed or obj._p_oid in added:
+                pending.append((obj, None))
+                self._store_pending(pending)
 
     def _store_pending(self, pending: list[_Trail]) -> None:
         """Store the last of `pending` until there is none; it grows by what is found."""
