@@ -51,6 +51,7 @@ class Compression:
     """
 
     binds = False
+    carries = False
 
     def __init__(
         self, method: str = "zstd", level: int | None = None, dictionaries: Iterable[bytes] = ()

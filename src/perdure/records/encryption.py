@@ -103,6 +103,8 @@ class Encryption:
     Raises `MissingExtraError` if the package `cryptography` is not installed.
     """
 
+    carries = True
+
     def __init__(self, keys: KeyRing, *, binding: bool = True, plain: bool = True) -> None:
         aes_gcm()
         self.name = "encrypted"

@@ -46,9 +46,8 @@ NO_FACTS: Final = Facts()
 class RecordTransform(Protocol):
     """One way to transform records.
 
-    `binds` says whether `bind` does anything; then `carries` facts, too. Where the
-    oid is not known, `untransform` gets None; the tid is None where it is not known,
-    or where the record has none yet.
+    Where the oid is not known, `untransform` gets None; the tid is None where it is not
+    known, or where the record has none yet.
     """
 
     @property
@@ -58,6 +57,10 @@ class RecordTransform(Protocol):
     @property
     def binds(self) -> bool:
         """Whether records are bound to their oid and tid."""
+
+    @property
+    def carries(self) -> bool:
+        """Whether records carry the facts that they are given."""
 
     def transform(self, oid: bytes | None, data: bytes, facts: Facts = NO_FACTS) -> bytes:
         """Return a record as it is to be stored.

@@ -92,7 +92,7 @@ class SealedFile(io.RawIOBase):
         self.blob = None
         self._oid, self._tid = oid, tid
         self._position = 0
-        self._number, self._chunk = -1, b""
+        self._number, self._chunk = -2, b""  # no chunk, nor the one before the first
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             sealed_size = os.fstat(self._descriptor).st_size - _HEAD.size

@@ -317,7 +317,7 @@ class TransformingStorage:
 
     def _facts(self, oid: bytes, data: bytes, source: bytes | None) -> Facts:
         """Return what to note on a record that is said to repeat that of `source`."""
-        if source is None or not self.transform.binds:
+        if source is None or not self.transform.carries:
             return NO_FACTS
         try:
             same = self.loadSerial(oid, source) == data
