@@ -9,6 +9,7 @@ keeps it: the bytes, and the memo that a pickler has after writing them.
 """
 
 import pickle
+from collections.abc import Callable
 from types import NoneType
 from typing import Any, Final, Protocol
 
@@ -16,6 +17,7 @@ from persistent import Persistent
 from persistent.wref import WeakRef, WeakRefMarker
 from transaction.interfaces import TransientError
 
+from perdure import native
 from perdure.errors import (
     InvalidObjectReference,
     POSError,
@@ -28,6 +30,7 @@ from perdure.records.broken import PersistentBroken
 from perdure.records.codec import Memo, RecordPickler, trial
 from perdure.records.names import OURS, with_stored_names
 from perdure.records.paths import path_to
+from perdure.records.reducing import global_of, has_slots, is_reduced_simply
 
 __all__ = ["RecordWriter", "WriterJar"]
 
@@ -67,8 +70,22 @@ class RecordWriter:
         self._jar = jar
         self._pickler = RecordPickler(self._make_persistent_id())
         self._heads: dict[type, tuple[bytes, Memo | None]] = {}
+        # Returns the record of an object; see `_serialize`, which it falls back to.
+        self.serialize: Callable[[Any], bytes] = self._serialize
+        self._encoder = None
+        if native.encoder:
+            self._encoder = native.encoder.Encoder(
+                jar=jar,
+                found=self.found,
+                classify=_number_of_kind,
+                global_of=global_of,
+                reference_to=self._reference_to,
+                hand_over=self._dump,
+                write_anew=self._serialize,
+            )
+            self.serialize = self._encoder.serialize
 
-    def serialize(self, obj: Any) -> bytes:
+    def _serialize(self, obj: Any) -> bytes:
         """Return the record of an object as it is now.
 
         Raises `UnpicklableError` (`RecordTooLargeError` for a string over 4 GiB)
@@ -76,12 +93,15 @@ class RecordWriter:
         to an object that it must not; both say where. What its `__getstate__`
         raises passes through.
         """
-        cls = type(obj)
-        head = self._heads.get(cls)
+        head = self._heads.get(type(obj))
         if head is not None:
-            start, memo, state = *head, obj.__getstate__()
-        else:
-            start, memo, state = self._head_and_state(obj, cls)
+            return self._dump(obj, obj.__getstate__(), head)
+        start, memo, state = self._head_and_state(obj, type(obj))
+        return self._dump(obj, state, (start, memo))
+
+    def _dump(self, obj: Any, state: Any, head: tuple[bytes, Memo | None] | None = None) -> bytes:
+        """Return the record of an object that has this state; `head` is that of its class."""
+        start, memo = head or self._heads[type(obj)]
         try:
             data = self._pickler.dump_behind(memo, state)
         except BaseException as error:
@@ -113,6 +133,8 @@ class RecordWriter:
             self._pickler.forget()
         if metadata is cls and not _is_persistent_class(cls):
             self._heads[cls] = start, memo
+            if self._encoder and memo == {id(cls): (0, cls)}:
+                self._encoder.learn(cls, start, has_slots(cls))
         return start, memo, state
 
     # References
@@ -254,6 +276,15 @@ def _kind_of(obj: Any, cls: Any) -> str | None:
     if _can_be_referred_to(obj) or obj.__class__ is not cls:
         return None
     return _PLAIN
+
+
+def _number_of_kind(obj: Any) -> int:
+    """Return what the encoder is told of the objects of a class; see its stub."""
+    cls = type(obj)
+    kind = _kind_of(obj, cls)
+    if kind is _BARE or kind is _WITH_CLASS:
+        return 1 if kind is _BARE else 2
+    return 3 if kind is _PLAIN and is_reduced_simply(cls) else 0
 
 
 def _is_persistent_class(cls: type) -> bool:
