@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 from perdure import native
@@ -12,6 +13,11 @@ pytest_plugins = ["pytester"]
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    text = "native: compares native code with what it repeats; .ci/sanitize runs these, too"
+    config.addinivalue_line("markers", text)
 
 
 def pytest_report_header() -> list[str]:

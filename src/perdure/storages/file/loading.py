@@ -18,6 +18,7 @@ from perdure.storages.file.indexfile import SavedIndex, unpack_index
 from perdure.storages.file.iterate import backward
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Transaction, Unsound, examine_again
+from perdure.storages.file.sweep import Sweeper
 from perdure.storages.file.tail import is_torn
 
 __all__ = ["Loading", "Progress", "index_path", "load_view"]
@@ -106,7 +107,12 @@ def _scan(
     # An index is saved of what is durable; only with the magic nobody has begun yet.
     durable = view.end if view.end > len(MAGIC) else 0
     scanner = Scanner(view.file, size)
+    sweeper = Sweeper(size, stop)
     while view.end < size:
+        swept = sweeper.advance(view, _BETWEEN_REPORTS, reports.reached)
+        if swept is not None:
+            durable = swept
+            continue
         found = scanner.examine(view.end)
         if isinstance(found, Unsound):
             # Its writer may have gone on meanwhile; what is read again is newer.

@@ -18,16 +18,17 @@ from typing import Final
 
 from BTrees.fsBTree import fsBucket
 
-from perdure.errors import CorruptDataError, StorageError
+from perdure.errors import StorageError
 from perdure.ids import ROOT_OID
 from perdure.interfaces import References
-from perdure.storages.file.format import MAGIC, RECORD_HEADER
+from perdure.storages.file.counting import Count, transactions
+from perdure.storages.file.format import RECORD_HEADER
 from perdure.storages.file.index import PositionIndex
 from perdure.storages.file.iterate import backward
 from perdure.storages.file.reader import View
-from perdure.storages.file.scan import Scanner, Transaction, Unsound
+from perdure.storages.file.scan import Transaction
 
-__all__ = ["Kept", "Moment", "Needed", "moment_of", "transactions"]
+__all__ = ["Kept", "Moment", "Needed", "moment_of"]
 
 _SEGMENT_BITS: Final = 24
 """Positions are sorted for so many bits of the file at a time."""
@@ -45,13 +46,15 @@ Tick = Callable[[], object]
 class Moment:
     """A file as far as `end`, and what was current when `boundary` was its end.
 
-    `records`, `bytes` and `transactions` count what stands before the boundary; an empty
-    transaction counts as a record. `last` is the position of the last transaction there.
+    `objects`, `records`, `record_bytes` and `transactions` count what stands before the
+    boundary; an empty transaction counts as a record. `last` is the position of the last
+    transaction there.
     """
 
     boundary: int
     end: int
     current: PositionIndex
+    objects: int
     records: int
     record_bytes: int
     transactions: int
@@ -81,43 +84,24 @@ class Kept:
             yield from sorted(self._segments[number])
 
 
-def transactions(view: View, position: int, end: int) -> Iterator[Transaction]:
-    """Yield the transactions from `position` to `end`; `CorruptDataError` where one is damaged.
-
-    Their checksums are not looked at.
-    """
-    scanner = Scanner(view.file, end)
-    while position < end:
-        found = scanner.structure(position)
-        if isinstance(found, Unsound):
-            raise CorruptDataError(view.file.path, found.position, found.found, found.expected)
-        yield found
-        position = found.end
-
-
 def moment_of(view: View, end: int, stop: bytes, tick: Tick) -> Moment:
     """Return what was current when the last transaction not later than tid `stop` was."""
     newest = next(backward(View(view.file, view.index, end, b"")), None)
     to_now = newest is None or newest[1].tid <= stop
-    current = _copy(view.index) if to_now else PositionIndex()
-    boundary = last = len(MAGIC)
-    records = record_bytes = count = 0
-    for transaction in transactions(view, boundary, end):
-        header = transaction.header
-        if header.tid > stop:
-            break
-        if header.status != b"u":
-            if not to_now:
-                current.update(transaction.records)
-            records += len(transaction.records)
-            record_bytes += header.length - header.size
-        if not transaction.records and transaction.end < end:
-            records += 1  # all of it goes
-        last, boundary = transaction.position, transaction.end
-        count += 1
-        if not count % _BETWEEN_TICKS:
-            tick()
-    return Moment(boundary, end, current, records, record_bytes, count, last)
+    count = Count(view, end, stop, enter=not to_now)
+    while count.go_on():
+        tick()
+    current = _copy(view.index) if to_now else count.current()
+    return Moment(
+        count.boundary,
+        end,
+        current,
+        len(current),
+        count.records,
+        count.record_bytes,
+        count.transactions,
+        count.last,
+    )
 
 
 class Needed:

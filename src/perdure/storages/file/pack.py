@@ -25,8 +25,10 @@ from typing import Final
 from perdure.errors import FileStorageSpaceError, PackCancelledError, StorageError
 from perdure.fileops import FileOperations
 from perdure.interfaces import References
+from perdure.storages.file.counting import transactions
 from perdure.storages.file.datafile import DataFile
-from perdure.storages.file.needed import Moment, Needed, moment_of, transactions
+from perdure.storages.file.marking import Needs, needs_of
+from perdure.storages.file.needed import Moment, moment_of
 from perdure.storages.file.packcopy import PackedCopy
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Transaction
@@ -109,10 +111,9 @@ class Pack:
     def estimate(self) -> PackEstimate:
         """Return what would go, and change nothing."""
         moment = moment_of(self._view, self._view.end, self._stop, self._raise_if_cancelled)
-        objects = len(moment.current)
-        kept = Needed(self._view, moment, self._references, self._raise_if_cancelled).find([])
+        kept = needs_of(self._view, moment, self._references, self._raise_if_cancelled).find([])
         size_bytes = max(moment.record_bytes - kept.size_bytes, 0)
-        return PackEstimate(objects - kept.count, moment.records - kept.count, size_bytes)
+        return PackEstimate(moment.objects - kept.count, moment.records - kept.count, size_bytes)
 
     def run(self, exclusive: Callable[[], AbstractContextManager[object]], swap: Swap) -> bool:
         """Pack, and call `swap` in the context `exclusive()`, in which nobody commits.
@@ -138,7 +139,7 @@ class Pack:
     def _attempt(self, exclusive: Callable[[], AbstractContextManager[object]], swap: Swap) -> bool:
         view = self._view
         moment = moment_of(view, view.end, self._stop, self._raise_if_cancelled)
-        needed = Needed(view, moment, self._references, self._raise_if_cancelled)
+        needed = needs_of(view, moment, self._references, self._raise_if_cancelled)
         kept = needed.find(self._linked)
         if moment.records <= kept.count:
             return False
@@ -164,7 +165,7 @@ class Pack:
             swap(copy.view)
         return True
 
-    def _follow(self, copy: PackedCopy, needed: Needed, position: int, marked: int) -> int:
+    def _follow(self, copy: PackedCopy, needed: Needs, position: int, marked: int) -> int:
         """Copy what stands from `position` on, in rounds; return how far that went."""
         view = self._view
         for _ in range(_MOST_ROUNDS):
@@ -179,7 +180,7 @@ class Pack:
         return position
 
     def _copy_later(
-        self, copy: PackedCopy, needed: Needed, transaction: Transaction, marked: int
+        self, copy: PackedCopy, needed: Needs, transaction: Transaction, marked: int
     ) -> None:
         if transaction.position >= marked:
             linked = needed.garbage_named_by(transaction)

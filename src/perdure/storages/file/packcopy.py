@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import Final, NamedTuple
 
+from perdure import native
 from perdure.errors import CorruptDataError
 from perdure.fileops import FileOperations, write_all
 from perdure.ids import ZERO
@@ -17,7 +18,6 @@ from perdure.storages.changes import Planned
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.encoding import Metadata, encode
 from perdure.storages.file.format import (
-    CRC,
     MAGIC,
     NUMBER,
     RECORD_HEADER,
@@ -28,19 +28,18 @@ from perdure.storages.file.format import (
     pack_transaction_head,
     seal,
     split_extension,
-    unpack_transaction_header,
 )
 from perdure.storages.file.index import PositionIndex
 from perdure.storages.file.iterate import read_transaction
+from perdure.storages.file.marking import Marked
+from perdure.storages.file.needed import Kept
+from perdure.storages.file.packsource import LARGE, InFile, Source, Sources
 from perdure.storages.file.reader import View
-from perdure.storages.file.scan import Scanner, Transaction, Unsound
+from perdure.storages.file.scan import Transaction
 
 __all__ = ["PackedCopy"]
 
 _PACKED: Final = b"p"
-_LARGE: Final = 8 << 20
-"""Bytes of a transaction that is not read as a whole."""
-
 _BUFFER_SIZE: Final = 4 << 20
 
 _POINTERS: Final = Struct(">QQ")
@@ -50,34 +49,15 @@ _POINTERS_OFFSET: Final = 16
 _HEADER_SIZE: Final = RECORD_HEADER.size
 
 
-class _Source(NamedTuple):
-    """A transaction to be copied in part; `raw` are its bytes, None if there are too many."""
+class _Place(NamedTuple):
+    """Where an old transaction goes: its fields, and the position of its first record."""
 
+    user: bytes
+    note: bytes
+    extension: bytes
+    extension_size: int
     position: int
-    header: TransactionHeader
-    raw: bytes | None
-
-    @property
-    def end(self) -> int:
-        return self.position + self.header.length
-
-
-class _InFile:
-    """A record that is in a file until it is written to another."""
-
-    __slots__ = ("_file", "_position", "_size")
-
-    def __init__(self, file: DataFile, position: int, size: int) -> None:
-        self._file = file
-        self._position = position
-        self._size = size
-
-    def __len__(self) -> int:
-        return self._size
-
-    def read(self) -> bytes:
-        """Return the record."""
-        return self._file.read_exactly(self._position, self._size)
+    first: int
 
 
 class PackedCopy:
@@ -90,21 +70,57 @@ class PackedCopy:
     def __init__(self, operations: FileOperations, source: View, target: DataFile) -> None:
         self._operations = operations
         self._source = source
+        self._sources = Sources(source)
         self._target = target
         self._buffer: list[bytes] = []
         self._buffered = self._flushed = 0
         self.view = View(target, PositionIndex(), len(MAGIC), ZERO)
         self._put([MAGIC], len(MAGIC))
 
-    def copy_old(self, kept: Iterable[int]) -> Iterator[int]:
+    def copy_old(self, kept: Kept | Marked) -> Iterator[int]:
         """Copy the records at the positions `kept`; yield now and then how far that is."""
-        for source, positions in self._by_transaction(kept):
-            if source.raw is not None:
-                self._copy_small(source, source.raw, positions)
-            else:
-                self._copy_large(source, positions)
-            yield source.end
+        if isinstance(kept, Marked):
+            yield from self._copy_marked(kept.marking)
+        else:
+            for source, positions in self._sources.by_transaction(kept):
+                self._copy_kept(source, positions)
+                yield source.end
         self.flush()
+
+    def _copy_kept(self, source: Source, positions: list[int]) -> None:
+        if source.raw is not None:
+            self._copy_small(source, source.raw, positions)
+        else:
+            self._copy_large(source, positions)
+
+    def _copy_marked(self, marking: "native.filescan.Marking") -> Iterator[int]:
+        """Copy what is marked, a transaction at a time; yield how far that is."""
+        moved = native.filescan.Positions()
+        position = marking.first_kept(0)
+        while position:
+            source = self._sources.around(position)
+            if source.raw is None or not self._gather(source, source.raw, marking, moved):
+                self._copy_kept(source, marking.kept(source.position, source.end))
+            yield source.end
+            position = marking.first_kept(source.end)
+        self.view.index.take_in((first[:6], moved.page(first)) for first in moved.prefixes())
+
+    def _gather(
+        self,
+        source: Source,
+        raw: bytes,
+        marking: "native.filescan.Marking",
+        moved: "native.filescan.Positions",
+    ) -> bool:
+        """Copy the marked records of a transaction; return False if one has to be looked at."""
+        place = self._place(source, raw)
+        body = native.filescan.gather(
+            raw, source.position, marking, place.first, place.position, moved
+        )
+        if body is None:
+            return False
+        self.view.publish(source.header.tid, {}, self._write(source, place, body))
+        return True
 
     def copy_empty(self, position: int) -> None:
         """Copy the transaction at `position` without its records."""
@@ -117,8 +133,8 @@ class PackedCopy:
         header, view = transaction.header, self._source
         if header.status == b"u":
             return
-        self._verify_large(transaction.position)
-        in_memory = header.length < _LARGE
+        self._sources.verify(transaction.position)
+        in_memory = header.length < LARGE
         planned = {
             oid: self._moved(oid, position, in_memory)
             for oid, position in transaction.records.items()
@@ -145,57 +161,16 @@ class PackedCopy:
         if self._buffered >= _BUFFER_SIZE:
             self.flush()
 
-    def _by_transaction(self, kept: Iterable[int]) -> Iterator[tuple[_Source, list[int]]]:
-        source: _Source | None = None
-        positions: list[int] = []
-        for position in kept:
-            if source is None or position >= source.end:
-                if source is not None:
-                    yield source, positions
-                source = self._source_of(position)
-                positions = []
-            positions.append(position)
-        if source is not None:
-            yield source, positions
+    def _copy_small(self, source: Source, raw: bytes, positions: list[int]) -> None:
+        place = self._place(source, raw)
+        body, moved = self._body(source.position, raw, positions, place.first)
+        pointers = _POINTERS.pack(0, place.position)
+        for at in moved.values():
+            at -= place.first - _POINTERS_OFFSET
+            body[at : at + _POINTERS.size] = pointers
+        self.view.publish(source.header.tid, moved, self._write(source, place, body))
 
-    def _source_of(self, record_position: int) -> _Source:
-        file = self._source.file
-        position = file.record_header(record_position).transaction
-        ahead = file.read(position, 4096)
-        header = unpack_transaction_header(ahead, file.path, position)
-        if not position + header.size <= record_position < position + header.length:
-            found = f"a record of the transaction at {position}"
-            raise CorruptDataError(
-                file.path, record_position, found, "one of a transaction around it"
-            )
-        size = header.length + NUMBER.size
-        if size > _LARGE:
-            self._verify_large(position)
-            return _Source(position, header, None)
-        raw = ahead[:size] if size <= len(ahead) else file.read_exactly(position, size)
-        self._verify(position, header, raw)
-        return _Source(position, header, raw)
-
-    def _verify(self, position: int, header: TransactionHeader, raw: bytes) -> None:
-        field = raw[header.size - header.extension_size : header.size]
-        trailer = split_extension(field)[1]
-        if trailer is None or (trailer.position, trailer.length) != (position, header.length):
-            return
-        head = raw[: header.size - CRC.size]
-        if seal(head, [raw[header.size :]]) != CRC.pack(trailer.crc):
-            self._damaged(position, trailer.crc)
-
-    def _verify_large(self, position: int) -> None:
-        found = Scanner(self._source.file, self._source.end).examine(position)
-        if isinstance(found, Unsound):
-            path = self._source.file.path
-            raise CorruptDataError(path, found.position, found.found, found.expected)
-
-    def _damaged(self, position: int, crc: int) -> None:
-        found = "bytes that do not match their checksum"
-        raise CorruptDataError(self._source.file.path, position, found, f"crc {crc:#010x}")
-
-    def _copy_small(self, source: _Source, raw: bytes, positions: list[int]) -> None:
+    def _place(self, source: Source, raw: bytes) -> _Place:
         old = source.header
         user = raw[TRANSACTION_HEADER.size : TRANSACTION_HEADER.size + old.user_size]
         note_end = old.size - old.extension_size
@@ -204,25 +179,25 @@ class PackedCopy:
         extension_size = extension_field_size(extension)
         position = self.view.end
         first = position + TRANSACTION_HEADER.size + len(user) + len(note) + extension_size
+        return _Place(user, note, extension, extension_size, position, first)
 
-        body, moved = self._body(source.position, raw, positions, first)
-        pointers = _POINTERS.pack(0, position)
-        for at in moved.values():
-            at -= first - _POINTERS_OFFSET
-            body[at : at + _POINTERS.size] = pointers
-        length = first - position + len(body)
+    def _write(self, source: Source, place: _Place, body: bytes | bytearray) -> int:
+        """Write a packed transaction of these records, and return where it ends."""
+        position, user, note = place.position, place.user, place.note
+        length = place.first - position + len(body)
         packed = b"".join((body, NUMBER.pack(length)))
-        header = TransactionHeader(old.tid, length, _PACKED, len(user), len(note), extension_size)
+        sizes = len(user), len(note), place.extension_size
+        header = TransactionHeader(source.header.tid, length, _PACKED, *sizes)
         head = pack_transaction_head(header, user, note)
-        if extension_size > len(extension):
+        if place.extension_size > len(place.extension):
             # By the time that the copy is used, all before is durable.
-            head += pack_extension(extension, position, length, position)
+            head += pack_extension(place.extension, position, length, position)
             head += seal(head, [packed])
         else:
-            head += extension
+            head += place.extension
         end = position + length + NUMBER.size
         self._put((head, packed), end - position)
-        self.view.publish(old.tid, moved, end)
+        return end
 
     def _body(
         self, start: int, raw: bytes, positions: list[int], at: int
@@ -257,7 +232,7 @@ class PackedCopy:
         body += raw[run:run_end]
         return body, moved
 
-    def _copy_large(self, source: _Source, positions: list[int]) -> None:
+    def _copy_large(self, source: Source, positions: list[int]) -> None:
         file = self._source.file
         planned: dict[bytes, Planned[int]] = {}
         for position in positions:
@@ -270,7 +245,7 @@ class PackedCopy:
         if in_memory:
             return self._source.data_at(oid, origin)
         size = self._source.header(oid, origin).data_size
-        return _InFile(self._source.file, origin + _HEADER_SIZE, size)
+        return InFile(self._source.file, origin + _HEADER_SIZE, size)
 
     def _moved(self, oid: bytes, position: int, in_memory: bool) -> Planned[int]:
         """Return a record as it is to be written to the copy, where other records moved too."""

@@ -1,0 +1,121 @@
+"""What a pack copies from: the transactions of the data file, verified before they are copied.
+
+The copy gets a checksum of its own, which would match whatever was damaged before.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from perdure.errors import CorruptDataError
+from perdure.storages.file.datafile import DataFile
+from perdure.storages.file.format import (
+    CRC,
+    NUMBER,
+    RECORD_HEADER,
+    TransactionHeader,
+    seal,
+    split_extension,
+    unpack_record_header,
+    unpack_transaction_header,
+)
+from perdure.storages.file.reader import View
+from perdure.storages.file.scan import Scanner, Unsound
+from perdure.storages.file.window import Window
+
+__all__ = ["LARGE", "InFile", "Source", "Sources"]
+
+LARGE: Final = 8 << 20
+"""Bytes of a transaction that is not read as a whole."""
+
+_AHEAD: Final = 4096
+
+
+class Source(NamedTuple):
+    """A transaction to be copied in part; `raw` are its bytes, None if there are too many."""
+
+    position: int
+    header: TransactionHeader
+    raw: bytes | None
+
+    @property
+    def end(self) -> int:
+        return self.position + self.header.length
+
+
+class InFile:
+    """A record that is in a file until it is written to another."""
+
+    __slots__ = ("_file", "_position", "_size")
+
+    def __init__(self, file: DataFile, position: int, size: int) -> None:
+        self._file = file
+        self._position = position
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self) -> bytes:
+        """Return the record."""
+        return self._file.read_exactly(self._position, self._size)
+
+
+class Sources:
+    """The transactions of a view.
+
+    Raises `CorruptDataError` where what should be copied does not match its checksum.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._file = view.file
+        self._view = view  # whose end moves on
+        self._window = Window(view.file, view.end)
+
+    def by_transaction(self, kept: Iterable[int]) -> Iterator[tuple[Source, list[int]]]:
+        """Yield the transactions that hold the records at `kept`, each with its own of these."""
+        source: Source | None = None
+        positions: list[int] = []
+        for position in kept:
+            if source is None or position >= source.end:
+                if source is not None:
+                    yield source, positions
+                source = self.around(position)
+                positions = []
+            positions.append(position)
+        if source is not None:
+            yield source, positions
+
+    def around(self, record_position: int) -> Source:
+        """Return the transaction around a record, verified."""
+        path, read = self._file.path, self._window.read
+        record = read(record_position, RECORD_HEADER.size)
+        position = unpack_record_header(record, path, record_position).transaction
+        header = unpack_transaction_header(read(position, _AHEAD), path, position)
+        if not position + header.size <= record_position < position + header.length:
+            found = f"a record of the transaction at {position}"
+            raise CorruptDataError(path, record_position, found, "one of a transaction around it")
+        size = header.length + NUMBER.size
+        if size > LARGE:
+            self.verify(position)
+            return Source(position, header, None)
+        raw = read(position, size)
+        if len(raw) < size:
+            raw = self._file.read_exactly(position, size)  # which says what is wrong
+        self._verify(position, header, raw)
+        return Source(position, header, raw)
+
+    def verify(self, position: int) -> None:
+        """Verify a transaction that may be too large to be read as a whole."""
+        found = Scanner(self._file, self._view.end).examine(position)
+        if isinstance(found, Unsound):
+            raise CorruptDataError(self._file.path, found.position, found.found, found.expected)
+
+    def _verify(self, position: int, header: TransactionHeader, raw: bytes) -> None:
+        field = raw[header.size - header.extension_size : header.size]
+        trailer = split_extension(field)[1]
+        if trailer is None or (trailer.position, trailer.length) != (position, header.length):
+            return
+        head = raw[: header.size - CRC.size]
+        if seal(head, [raw[header.size :]]) != CRC.pack(trailer.crc):
+            found = "bytes that do not match their checksum"
+            raise CorruptDataError(self._file.path, position, found, f"crc {trailer.crc:#010x}")
