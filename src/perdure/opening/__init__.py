@@ -4,6 +4,7 @@ address   what an address says, as values (pure)
 options   the kinds of options that addresses have
 registry  which schemes there are; other packages add theirs
 schemes   the schemes that Perdure brings
+configuration, sections   databases that a configuration file describes
 writing   what was parsed as text again, with absolute paths
 database  `open`, `connection` and `DB`
 """

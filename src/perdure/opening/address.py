@@ -34,7 +34,8 @@ class Form:
 
     `text` is what the text in front of the layers is called in errors ("path",
     "time"), or "" where there must be none; `text_kind` is what it must be.
-    A scheme stands on at least `min_layers` and at most `max_layers` other
+    What stands behind a ``#`` is its option `fragment`, if that is not "", and else
+    options of the database. A scheme stands on at least `min_layers` and at most `max_layers` other
     addresses; the first `layers_only_read` of them are never written.
     """
 
@@ -46,6 +47,7 @@ class Form:
     min_layers: int = 0
     max_layers: int = 0
     layers_only_read: int = 0
+    fragment: str = ""
     options: Mapping[str, Kind] = field(default_factory=dict)
 
 
@@ -128,8 +130,15 @@ def _parse(piece: _Piece, forms: Mapping[str, Form]) -> Address:
         start += 2
     if form.max_layers:
         return _parse_layered(piece, start, form, forms)
-    text, _, query = piece.text[start:].partition("?")
+    body, fragment = piece.text[start:], ""
+    if form.fragment:
+        body, _, fragment = body.partition("#")
+    text, _, query = body.partition("?")
     options, database = _parse_options(piece, query, form)
+    if fragment and form.fragment in options:
+        raise piece.error(f"#{fragment}", f"is given a second time, after {form.fragment}")
+    if fragment:
+        options[form.fragment] = fragment
     if form.text == "path" and not text:
         text = options.pop("path", "")
     _check_text(piece, text, form)

@@ -126,12 +126,15 @@ def open(  # noqa: A001  the name that people look for: perdure.open
     Raises `AddressError` if the address cannot be understood, or there is none.
     """
     parsed = parse(address, read_only=read_only)
-    options = {**ADDRESS_DEFAULTS, **parsed.database}
+    of_scheme = scheme_named(parsed.scheme).database_options(parsed)
+    options = {**ADDRESS_DEFAULTS, **of_scheme, **parsed.database}
+    if class_factory is not None:
+        options["class_factory"] = class_factory
     if classes is not None:
         options["classes"] = classes
     storage = _open_storage(parsed)
     try:
-        return DB(storage, databases=databases, class_factory=class_factory, **options)
+        return DB(storage, databases=databases, **options)
     except BaseException:
         storage.close()
         raise

@@ -9,6 +9,7 @@ from perdure.errors import AddressError
 from perdure.fileops import FileOperations
 from perdure.interfaces import Storage
 from perdure.opening.address import Address, Form
+from perdure.opening.configuration import ZCONFIG
 from perdure.opening.layerschemes import LAYER_SCHEMES
 from perdure.opening.options import FLAG, PATH, SIZE, TIME, one_of
 from perdure.opening.registry import Scheme, register
@@ -119,6 +120,7 @@ BUILT_IN = (
         ),
         _open_before,
     ),
+    ZCONFIG,
 )
 
 for scheme in (*BUILT_IN, *LAYER_SCHEMES):
