@@ -6,15 +6,13 @@ import random
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from crash.crashing import SEED
-from crash.ext4 import Device, Unavailable, ext4_device, why_not
-from crash.verdict import fast_directory
+from crash.ext4 import Device, ext4_device, why_not
 from crash.workers import check_transactions, check_workers, work
 from perdure.clock import time_of
 from perdure.errors import StorageError
@@ -27,22 +25,6 @@ CUTS = 200
 WORKERS = 3
 LARGE_BYTES = 250_000
 TIMEOUT_S = 30
-
-
-@pytest.fixture
-def device(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Device]:
-    caplog.set_level(100)  # hundreds of storages that say what they set aside
-    if reason := why_not():
-        pytest.skip(reason)
-    gc.collect()
-    gc.freeze()  # see `unmount`: the collection before it is to be short
-    try:
-        with fast_directory(tmp_path) as directory, ext4_device(directory) as device:
-            yield device
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    finally:
-        gc.unfreeze()
 
 
 class Crew:
