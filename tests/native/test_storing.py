@@ -197,7 +197,7 @@ def test_a_class_is_asked_whether_it_changed() -> None:
 def test_without_a_cache_nothing_is_stored() -> None:
     jar = Jar()
     jar.storing.cache = None
-    with pytest.raises(AttributeError):
+    with pytest.raises(TypeError):
         jar.store(jar.new(1))
 
 

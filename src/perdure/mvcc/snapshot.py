@@ -11,7 +11,7 @@ says what to forget. Two facts keep that right, whatever commits meanwhile:
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from perdure.capabilities import capabilities_of
 from perdure.errors import POSKeyError, Unsupported
@@ -26,13 +26,11 @@ from perdure.interfaces import (
 )
 from perdure.mvcc.historical import HistoricalSnapshot
 from perdure.mvcc.invalidations import Journal
+from perdure.mvcc.oids import source_of_oids
 from perdure.mvcc.undoing import UndoSnapshot
 from perdure.records import find_global, references
 
 __all__ = ["Snapshot", "Snapshots"]
-
-_MOST_OIDS: Final = 128
-"""Handed out at a time: those that a connection does not come to use are lost."""
 
 
 @declares(StorageWrapper, ClassFinder)
@@ -108,8 +106,8 @@ class Snapshot:
         self._start = after(ZERO)
         self._committed = ZERO
         self._modified: set[bytes] = set()
-        self._oids: list[bytes] = []  # to be used, the next one at the end
-        self._oids_at_a_time = 1
+        self.new_oid = source_of_oids(shared.storage, shared.capabilities.batches)
+        """Return an oid that was never used."""
         # Not part of the contract, but storages that talk to a server have it.
         self._sync = getattr(shared.storage, "sync", None)
         self.capabilities = shared.capabilities
@@ -166,17 +164,6 @@ class Snapshot:
         """Nothing is held."""
 
     # Committing
-
-    def new_oid(self) -> bytes:
-        """Return an oid that was never used; the storage gives more and more at a time."""
-        if not self._oids:
-            if not self.capabilities.batches:
-                oid: bytes = self._storage.new_oid()
-                return oid
-            self._oids = self._storage.new_oids(self._oids_at_a_time)
-            self._oids.reverse()
-            self._oids_at_a_time = min(2 * self._oids_at_a_time, _MOST_OIDS)
-        return self._oids.pop()
 
     def tpc_begin(self, transaction: HasMetaData) -> None:
         self._storage.tpc_begin(transaction)

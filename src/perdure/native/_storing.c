@@ -103,12 +103,23 @@ static int discard(PyObject *dict, PyObject *key) {
 
 /* Put a new object into the cache, unless there is one with its oid. */
 static int enter(PyObject *cache, PyObject *oid, PyObject *obj) {
-    PyObject *there = PyObject_CallMethod(cache, "get", "O", oid);
-    int absent = there == Py_None;
-    if (there == NULL)
+    PyObject *type, *value, *traceback, *there;
+    if (PyObject_SetItem(cache, oid, obj) == 0)
+        return 0;
+    if (!PyErr_ExceptionMatches(PyExc_ValueError))
         return -1;
-    Py_DECREF(there);
-    return absent ? PyObject_SetItem(cache, oid, obj) : 0;
+    PyErr_Fetch(&type, &value, &traceback);
+    there = PyObject_CallMethod(cache, "get", "O", oid);
+    if (there != NULL && there != Py_None) {
+        Py_DECREF(there);
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+        return 0;
+    }
+    Py_XDECREF(there);
+    PyErr_Restore(type, value, traceback);
+    return -1;
 }
 
 static int take_in(Storing *self, cPersistentObject *obj, PyObject *oid, PyObject *data) {
@@ -294,6 +305,107 @@ static PyType_Spec storing_spec = {
     .slots = storing_slots,
 };
 
+/* Oids: hands out what it is given, more and more at a time. See oids.PureOids. */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *give; /* give(count) returns a list of oids */
+    PyObject *left; /* a list, or NULL */
+    Py_ssize_t next;
+    Py_ssize_t count;
+    Py_ssize_t most;
+} Oids;
+
+static PyObject *oids_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *give;
+    Py_ssize_t most;
+    Oids *self;
+    if (kwargs != NULL || !PyArg_ParseTuple(args, "On:Oids", &give, &most))
+        return NULL;
+    self = (Oids *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->give = Py_NewRef(give);
+    self->count = 1;
+    self->most = most;
+    return (PyObject *)self;
+}
+
+static int oids_traverse(PyObject *op, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(((Oids *)op)->give);
+    Py_VISIT(((Oids *)op)->left);
+    return 0;
+}
+
+static int oids_clear(PyObject *op) {
+    Py_CLEAR(((Oids *)op)->give);
+    Py_CLEAR(((Oids *)op)->left);
+    return 0;
+}
+
+static void oids_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    oids_clear(op);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
+    Py_DECREF(type);
+}
+
+static PyObject *oids_next(Oids *self, PyObject *Py_UNUSED(ignored)) {
+    if (self->left == NULL || self->next >= PyList_Size(self->left)) {
+        PyObject *give = self->give, *count, *given;
+        if (give == NULL) {
+            PyErr_SetString(PyExc_RuntimeError, "the connection is gone");
+            return NULL;
+        }
+        count = PyLong_FromSsize_t(self->count);
+        if (count == NULL)
+            return NULL;
+        Py_INCREF(give);
+        given = PyObject_CallFunctionObjArgs(give, count, NULL);
+        Py_DECREF(give);
+        Py_DECREF(count);
+        if (given == NULL)
+            return NULL;
+        if (!PyList_Check(given) || PyList_Size(given) == 0) {
+            Py_DECREF(given);
+            PyErr_SetString(PyExc_TypeError, "new_oids returns a list of oids");
+            return NULL;
+        }
+        {
+            PyObject *before = self->left;
+            self->left = given;
+            Py_XDECREF(before);
+        }
+        self->next = 0;
+        self->count = 2 * self->count < self->most ? 2 * self->count : self->most;
+    }
+    return Py_NewRef(PyList_GetItem(self->left, self->next++));
+}
+
+static PyMethodDef oids_methods[] = {
+    {"next", (PyCFunction)oids_next, METH_NOARGS, "Return an oid that was never used."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot oids_slots[] = {
+    {Py_tp_doc, "Oids(give, most): hands out what give(count) returns, up to `most` at a time."},
+    {Py_tp_new, oids_new},
+    {Py_tp_dealloc, oids_dealloc},
+    {Py_tp_traverse, oids_traverse},
+    {Py_tp_clear, oids_clear},
+    {Py_tp_methods, oids_methods},
+    {0, NULL},
+};
+
+static PyType_Spec oids_spec = {
+    .name = "perdure.native._storing.Oids",
+    .basicsize = sizeof(Oids),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = oids_slots,
+};
+
 static PyObject *mark_stored(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *objects, *tid, *others;
     Py_ssize_t n;
@@ -337,16 +449,20 @@ static struct PyModuleDef definition = {
     .m_methods = functions,
 };
 
+static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
+    PyObject *type = PyType_FromSpec(spec);
+    int result = type == NULL ? -1 : PyModule_AddObjectRef(module, name, type);
+    Py_XDECREF(type);
+    return result;
+}
+
 PyMODINIT_FUNC PyInit__storing(void) {
-    PyObject *module, *type;
+    PyObject *module;
     if (find_persistent() < 0)
         return NULL;
     module = PyModule_Create(&definition);
-    if (module == NULL)
-        return NULL;
-    type = PyType_FromSpec(&storing_spec);
-    if (type == NULL || PyModule_AddObjectRef(module, "Storing", type) < 0)
+    if (module != NULL && (add_type(module, "Storing", &storing_spec) < 0 ||
+                           add_type(module, "Oids", &oids_spec) < 0))
         Py_CLEAR(module);
-    Py_XDECREF(type);
     return module;
 }
