@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from perdure.opening import parse
+from perdure.opening import Address, forms, parse
 
-__all__ = ["refuse_missing_file", "shell_word"]
+__all__ = ["data_file", "refuse_missing_file", "shell_word"]
 
 
 def shell_word(path: Path) -> str:
@@ -15,12 +15,35 @@ def shell_word(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def refuse_missing_file(address: str, hint: str = "") -> None:
-    """Raise a usage error if `address` names a file that is not there.
+def data_file(typed: str) -> Path:
+    """Return the path of a data file, typed as one or as a ``file:`` address without options.
 
-    Opening it would create an empty database: seldom what a typing error meant.
+    For arguments that are files rather than databases.
     """
-    parsed = parse(address)
-    if parsed.scheme == "file" and not Path(parsed.text).expanduser().exists():
-        message = f"there is no file {parsed.text!r}" + (f"; {hint}" if hint else "")
+    scheme, colon, _rest = typed.partition(":")
+    if not colon or scheme not in forms or Path(typed).exists():
+        return Path(typed)
+    address = parse(typed)
+    if address.scheme != "file":
+        raise click.BadParameter(f"{address.scheme}: is no data file; use perdure copy")
+    if address.options or address.database:
+        raise click.BadParameter(f"options mean nothing here: give the file, {address.text}")
+    return Path(address.text).expanduser()
+
+
+def refuse_missing_file(address: str, hint: str = "") -> None:
+    """Raise a usage error if `address` reads a file that is not there.
+
+    Opening it would create an empty database: seldom what a typing error meant. What
+    stands on another address is looked for below; where changes and backups go may be new.
+    """
+    path = _file_of(parse(address))
+    if path is not None and not Path(path).expanduser().exists():
+        message = f"there is no file {path!r}" + (f"; {hint}" if hint else "")
         raise click.BadParameter(message, param_hint="ADDRESS")
+
+
+def _file_of(address: Address) -> str | None:
+    while address.layers:
+        address = address.layers[0]
+    return address.text if address.scheme == "file" else None

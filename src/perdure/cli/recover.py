@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from perdure.cli.addresses import data_file
 from perdure.cli.output import echo_json
 from perdure.cli.progress import progress_bar
 from perdure.errors import POSError
@@ -13,12 +14,10 @@ from perdure.tools import Doubt, recover
 
 __all__ = ["command"]
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("recover", short_help="Save what can be read of a damaged file.")
-@click.argument("damaged", type=_PATH)
-@click.argument("new", type=_PATH)
+@click.argument("damaged", type=data_file)
+@click.argument("new", type=data_file)
 @click.option("--force", is_flag=True, help="Put the new file in place of one that is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was saved and lost as JSON.")
 @click.pass_context

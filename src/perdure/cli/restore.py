@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from perdure.cli.addresses import data_file
 from perdure.cli.arguments import moment, moment_text
 from perdure.cli.output import echo_json, size_text
 from perdure.cli.progress import progress_bar
@@ -15,7 +16,7 @@ __all__ = ["command"]
 
 @click.command("restore", short_help="Restore a data file from its backups.")
 @click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="FILE", type=data_file)
 @click.option("--at", metavar="MOMENT", type=moment, help="As it was at this time or tid.")
 @click.option("--blob-dir", type=click.Path(path_type=Path), help="Restore the blobs to here.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
