@@ -1,4 +1,4 @@
-"""The build of Perdure's extension modules; all else stands in pyproject.toml.
+"""The build of Perdure's extension modules, and of its startup file; all else is in pyproject.toml.
 
 Every C file in src/perdure/native/ that has a name beginning with one underscore is
 an extension module. None is needed: where one cannot be built, the installation goes
@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 NATIVE = Path("src/perdure/native")
 FULL_API: set[str] = set()
@@ -21,7 +22,28 @@ FULL_API: set[str] = set()
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))  # has no limited API
 LIMITED_API = "0x030B0000"
-FLAGS = [] if sys.platform == "win32" else ["-std=c11", "-O3", "-Wall", "-Wextra", "-Winit-self", "-Wshadow"]
+FLAGS = (
+    []
+    if sys.platform == "win32"
+    else ["-std=c11", "-O3", "-Wall", "-Wextra", "-Winit-self", "-Wshadow"]
+)
+
+
+AT_STARTUP = "perdure-compat.pth"
+"""Looks for PERDURE_COMPAT whenever Python starts; see docs/howto/migrating.rst."""
+
+
+class BuildWithStartupFile(build_py):
+    """Puts the file that Python reads when it starts beside the package."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            self.copy_file(f"src/{AT_STARTUP}", str(Path(self.build_lib, AT_STARTUP)))
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        outputs: list[str] = super().get_outputs(include_bytecode)
+        return outputs if self.editable_mode else [*outputs, str(Path(self.build_lib, AT_STARTUP))]
 
 
 def include_dirs() -> list[str]:
@@ -50,6 +72,7 @@ SOURCES = sorted(NATIVE.glob("_[a-z]*.c"))
 ONE_FOR_ALL = not FREE_THREADED and not FULL_API.intersection(source.stem for source in SOURCES)
 
 setup(
+    cmdclass={"build_py": BuildWithStartupFile},
     ext_modules=[extension(source) for source in SOURCES],
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if SOURCES and ONE_FOR_ALL else {},
 )

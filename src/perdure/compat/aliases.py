@@ -10,12 +10,12 @@ data files or for pickles. This module imports the standard library only: a
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from perdure.compat.absent import attributes_of
 from perdure.compat.differences import advice_on
 
 __all__ = ["install", "installed"]
@@ -24,7 +24,15 @@ _NAME: Final = "ZODB"
 _MODULES: Final = Path(__file__).with_name("modules")
 
 
-class _Finder(MetaPathFinder):
+class _Loader(SourceFileLoader):
+    """Loads a module, and has it say what to use instead of the names that it lacks."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        vars(module).setdefault("__getattr__", attributes_of(module))
+
+
+class _Finder:
     """Finds `ZODB` and what is below it among Perdure's modules, and nowhere else."""
 
     def find_spec(
@@ -33,18 +41,17 @@ class _Finder(MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        if fullname == _NAME:
-            return PathFinder.find_spec(fullname, [str(_MODULES)])
-        if not fullname.startswith(_NAME + "."):
+        if fullname != _NAME and not fullname.startswith(_NAME + "."):
             return None
-        spec = PathFinder.find_spec(fullname, path)
-        if spec is None:
+        spec = PathFinder.find_spec(fullname, [str(_MODULES)] if fullname == _NAME else path)
+        if spec is None or spec.origin is None:
             # Not a ModuleNotFoundError: `from ZODB import x` would hide what it says.
             raise ImportError(
                 f"there is no {fullname} in Perdure, which stands in for ZODB here; "
                 f"{advice_on(fullname)}",
                 name=fullname,
             )
+        spec.loader = _Loader(fullname, spec.origin)
         return spec
 
 

@@ -81,11 +81,17 @@ def _tend(self: Any) -> int:
     return end
 
 
+def _no_extension_methods(self: Any) -> dict[str, Any]:
+    """Return the methods that a server should offer besides the usual ones: none."""
+    return {}
+
+
 def show_zodbs_names() -> None:
     """Give the classes the names that are private by their spelling, but in use."""
     show(FileStorage, "_index", property(_index))
     show(FileStorage, "_quota", property(_quota))
     show(FileStorage, "_is_read_only", property(_is_read_only))
+    show(FileStorage, "getExtensionMethods", _no_extension_methods)
     show(FileTransaction, "_tpos", property(_tpos))
     show(FileTransaction, "_tend", property(_tend))
     for old, new, get in (

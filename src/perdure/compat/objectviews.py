@@ -32,11 +32,19 @@ def _set_extension(self: Any, extension: Any) -> None:
     self.extension = extension
 
 
+def _untouched(self: Any, data: bytes) -> bytes:
+    """Return a record as it is: a database transforms nothing."""
+    return data
+
+
 def show_zodbs_names() -> None:
     """Give the classes the names that are private by their spelling, but in use."""
     show(Connection, "_storage", property(_records))
     show(Connection, "_registered_objects", property(_registered))
     show(Database, "_storage", property(lambda self: self.storage))
+    show(Database, "klass", Connection)
+    show(Database, "transform_record_data", _untouched)
+    show(Database, "untransform_record_data", _untouched)
     show(TransactionMetaData, "_extension", property(_extension, _set_extension))
     for cls, old, new, get in (
         (Connection, "_normal_storage", "db().storage", lambda self: self._snapshot),

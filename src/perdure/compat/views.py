@@ -7,10 +7,9 @@ from typing import Any
 __all__ = ["renamed", "show"]
 
 
-def show(cls: type, name: str, view: property) -> None:
-    """Give `cls` a name of ZODB's. It must not have it already: it would mean another thing."""
-    found = vars(cls).get(name)
-    if found is not None and not isinstance(found, property):
+def show(cls: type, name: str, view: Any) -> None:
+    """Give `cls` a name of ZODB's, a property or a method. It must not have it already."""
+    if name in vars(cls):
         raise AttributeError(f"{cls.__name__}.{name} is Perdure's own, and cannot be a view")
     setattr(cls, name, view)
 

@@ -22,8 +22,8 @@ from perdure.errors import (
     Unsupported,
 )
 from perdure.ids import ZERO, p64, u64
-from perdure.interfaces import TransactionMetaData
 from perdure.storages.copying import copy_transactions
+from ZODB.Connection import TransactionMetaData
 from ZODB.interfaces import (
     IStorageRecordInformation,
     IStorageTransactionInformation,

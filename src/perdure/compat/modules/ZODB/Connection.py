@@ -14,6 +14,7 @@ from transaction.interfaces import IDataManagerSavepoint, ISavepointDataManager,
 from zope.interface import implementer
 
 from perdure.blobs import SAVEPOINT_SUFFIX
+from perdure.compat.names import go_by
 from perdure.compat.objectviews import show_zodbs_names
 from perdure.errors import (
     ConflictError,
@@ -77,6 +78,7 @@ __all__ = [
     "z64",
 ]
 
+go_by(__name__, TransactionMetaData)
 show_zodbs_names()
 
 

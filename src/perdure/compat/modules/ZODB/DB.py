@@ -13,7 +13,7 @@ from perdure.interfaces import TransactionMetaData
 from perdure.objects.connection import Connection
 from perdure.objects.undo import TransactionalUndo
 from perdure.opening import DB, connection
-from perdure.records import find_global
+from ZODB.broken import find_global
 from ZODB.Connection import noop
 from ZODB.interfaces import IDatabase, IMVCCStorage
 from ZODB.utils import z64

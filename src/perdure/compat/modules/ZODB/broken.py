@@ -21,9 +21,12 @@ __all__ = [
 
 broken_cache = _broken._classes
 
-persistentBroken = _broken.persistent_broken
-
 go_by(__name__, Broken, BrokenModified, PersistentBroken)
+
+
+def persistentBroken(class_: Any) -> Any:
+    """Return the persistent class that belongs to a broken class."""
+    return _broken.persistent_broken(class_)
 
 
 def find_global(

@@ -135,6 +135,10 @@ def storageFromConfig(section: Any) -> Any:
     return section.open()
 
 
+# As in ZODB: the factory of a database takes other arguments than that of a storage.
+# mypy: disable-error-code="override"
+
+
 class BaseConfig:
     """A section of a configuration: `config` are its values, `name` is its own or None."""
 
@@ -142,8 +146,9 @@ class BaseConfig:
         self.config = config
         self.name = config.getSectionName()
 
-    open: Callable[..., Any]
-    """Returns what the section describes; what it takes differs from section to section."""
+    def open(self, database_name: str = "unnamed", databases: Any = None) -> Any:
+        """Return what the section describes; what it takes differs from section to section."""
+        raise NotImplementedError
 
 
 class ZODBDatabase(BaseConfig):

@@ -19,6 +19,7 @@ from perdure.objects.connection import Connection
 from perdure.objects.database import Database
 from perdure.objects.savepoint import Savepoint
 from perdure.records import Broken
+from perdure.storages.iterated import IteratedTransaction
 
 __all__ = [
     "Attribute",
@@ -226,3 +227,4 @@ classImplements(Blob, IBlob)
 classImplements(Broken, IBroken)
 classImplements(values.TransactionMetaData, IStorageTransactionMetaData)
 classImplements(values.StoredRecord, IStorageRecordInformation)
+classImplements(IteratedTransaction, IStorageTransactionInformation)

@@ -5,8 +5,9 @@ How a database makes snapshots of a plain storage is `perdure.mvcc`.
 
 from typing import Any
 
-from perdure.ids import oid_repr, p64, tid_repr, u64
+from perdure.ids import p64, u64
 from perdure.mvcc.historical import HistoricalSnapshot
+from ZODB.utils import oid_repr, tid_repr
 
 __all__ = ["HistoricalStorageAdapter", "oid_repr", "p64", "tid_repr", "u64"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from os import remove as remove_committed
 from shutil import rmtree as remove_committed_dir
 from struct import pack, unpack
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from persistent.timestamp import TimeStamp
 from zc.lockfile import LockFile
@@ -76,6 +76,7 @@ __all__ = [
     "CorruptedDataError",
     "CorruptedError",
     "CorruptedFileStorageError",
+    "CorruptedTransactionError",
     "DataHeader",
     "FileIterator",
     "FileStorage",
@@ -97,9 +98,11 @@ __all__ = [
     "Pickler",
     "ReadOnlyError",
     "Record",
+    "RedundantPackWarning",
     "StorageError",
     "StorageSystemError",
     "StorageTransactionError",
+    "TempFormatter",
     "TimeStamp",
     "TransactionRecord",
     "TxnHeader",
@@ -140,6 +143,21 @@ TransactionRecord = FileTransaction
 
 go_by(__name__, FileStorageError, FileStorageFormatError, FileStorageQuotaError)
 show_zodbs_names()
+
+
+class CorruptedTransactionError(CorruptedFileStorageError):
+    """A transaction of a data file is damaged (kept for its name)."""
+
+
+class RedundantPackWarning(FileStorageError):
+    """There is nothing to pack (kept for its name)."""
+
+
+class TempFormatter(FileStorageFormatter):
+    """Reads headers of the open file `afile`."""
+
+    def __init__(self, afile: IO[bytes]) -> None:
+        self._file = afile
 
 
 class Record(DataRecord):
