@@ -1,4 +1,4 @@
-"""Objects and records made at random from a seed, and damage done to records."""
+"""Graphs of objects made at random from a seed, and tricks played on their records."""
 
 import random
 from collections.abc import Callable
@@ -13,13 +13,9 @@ from persistent.list import PersistentList
 from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
 
-from perdure.ids import p64
-from samples.records_jar import Jar
 from samples.records_objects import Node, Point, Slotted, TakesArguments
 
-__all__ = ["ROOT_OID", "damaged", "graph", "stored_graph"]
-
-ROOT_OID = p64(1)
+__all__ = ["graph", "tricked"]
 
 _TEXTS = ("", "a", "name", "title", "ä", "\u20ac", "\U0001f600", "\ud800", "x" * 255, "y" * 300)
 _NUMBERS = (0, 1, -1, 255, 256, 65535, 65536, -129, 2**31 - 1, -(2**31), 2**31, 2**63, -(2**63))
@@ -48,7 +44,7 @@ class _Growing:
     def key(self) -> Any:
         return self.chance.choice(_KEYS)(self, 0)
 
-    def keys(self) -> list[Any]:
+    def some_keys(self) -> list[Any]:
         return [self.key() for _ in range(self.chance.choice((0, 1, 2, 5)))]
 
 
@@ -69,8 +65,7 @@ def _a_dictionary(growing: _Growing, depth: int) -> Any:
     made: dict[Any, Any] = {}
     if growing.chance.random() < 0.3:
         growing.made.append(made)
-    for key in growing.keys():
-        made[key] = growing.value(depth)
+    made.update((key, growing.value(depth)) for key in growing.some_keys())
     return made
 
 
@@ -125,11 +120,13 @@ _BRANCHES: tuple[Maker, ...] = (
     _a_node,
     lambda growing, depth: tuple(growing.values(depth)),
     lambda growing, depth: (growing.value(depth), growing.value(depth)),
-    lambda growing, depth: set(growing.keys()),
-    lambda growing, depth: frozenset(growing.keys()),
+    lambda growing, depth: set(growing.some_keys()),
+    lambda growing, depth: frozenset(growing.some_keys()),
     lambda growing, depth: Point(growing.value(depth), growing.value(depth)),
     lambda growing, depth: Slotted(growing.value(depth), growing.value(depth)),
-    lambda growing, depth: PersistentMapping(dict.fromkeys(growing.keys(), growing.value(depth))),
+    lambda growing, depth: PersistentMapping(
+        dict.fromkeys(growing.some_keys(), growing.value(depth))
+    ),
     lambda growing, depth: PersistentList(growing.values(depth)),
     lambda growing, depth: OOBTree({f"k{n}": v for n, v in enumerate(growing.values(depth))}),
     lambda growing, depth: OOSet([f"k{n}" for n in range(growing.chance.randrange(50))]),
@@ -146,33 +143,10 @@ def graph(seed: int, depth: int = 3) -> Node:
     return node
 
 
-def stored_graph(jar: Jar, seed: int, depth: int = 3) -> Node:
-    """Store a graph of objects in `jar`, its first node as `ROOT_OID`, and return that node."""
-    node = graph(seed, depth)
-    jar.store(node)
-    return node
-
-
-def damaged(record: bytes, chance: random.Random) -> bytes:
-    """Return `record` with some bytes changed, taken out, put in or cut off."""
-    changed = bytearray(record)
-    for _ in range(chance.choice((1, 1, 1, 2, 4))):
-        at = chance.randrange(len(changed) + 1)
-        kind = chance.randrange(6)
-        if kind == 0:
-            del changed[at:]
-        elif kind == 1:
-            del changed[at : at + chance.choice((1, 2, 5))]
-        elif kind == 2:
-            changed[at:at] = chance.choice(_TRICKS)
-        elif kind == 3:
-            other = chance.randrange(len(changed) + 1)
-            changed[at:at] = changed[other : other + chance.randrange(30)]
-        elif at < len(changed):
-            changed[at] = chance.choice(
-                (chance.randrange(256), changed[at] ^ 1 << chance.randrange(8))
-            )
-    return bytes(changed)
+def tricked(record: bytes, chance: random.Random) -> bytes:
+    """Return `record` with an opcode put in somewhere that asks for what it must not get."""
+    at = chance.randrange(len(record) + 1)
+    return record[:at] + chance.choice(_TRICKS) + record[at:]
 
 
 # What asks for much, or for what is not there.
