@@ -12,12 +12,10 @@ import itertools
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, Self, cast
 
 from zope.interface import alsoProvides
 
-from perdure.blobs import copy_into, unused_path
 from perdure.capabilities import Capabilities, capabilities_of
 from perdure.errors import (
     POSKeyError,
@@ -27,8 +25,7 @@ from perdure.errors import (
     StorageError,
     Unsupported,
 )
-from perdure.fileops import FileOperations
-from perdure.ids import MAX_TID, ZERO, p64
+from perdure.ids import MAX_TID, p64
 from perdure.interfaces import (
     INTERFACES,
     Bind,
@@ -48,12 +45,12 @@ from perdure.interfaces import (
     UndoableStorage,
     declares,
 )
-from perdure.records.exporting import is_blob
 from perdure.storages import undolog
 from perdure.storages.gate import Gate
 from perdure.storages.memory import MappingStorage
 from perdure.storages.resolving import Resolver
 from perdure.storages.seam import Seam
+from perdure.storages.sides import Sides
 
 __all__ = ["DemoStorage"]
 
@@ -115,7 +112,9 @@ class DemoStorage:
         below, above = capabilities_of(self.base), capabilities_of(self.changes)
         self._seam = Seam(self.base, self.changes, iterates=above.iteration, restores=above.restore)
         self._undo = above.undo
-        self._blobs_below, self._blobs_above = below.blobs, above.blobs
+        self._sides = Sides(
+            self.base, self.changes, self._seam, below=below.blobs, above=above.blobs
+        )
         self._declare(below, above)
         self._resolver = Resolver(self.loadSerial)
         # The changes hold one side of the seam, so they must not resolve by themselves.
@@ -272,29 +271,8 @@ class DemoStorage:
     ) -> tuple[bytes | None, list[bytes]]:
         self._draft(transaction)
         tid, oids = self.changes.undo(transaction_id, transaction)
-        undone = undolog.undone_tid(transaction_id)
-        for oid in (oids := list(oids)):
-            # To the changes it is gone now; what was there before is in the base.
-            if self._seam.first_in_changes(oid) == undone and (revision := self._in_base(oid)):
-                self._store_again(oid, revision, transaction)
+        self._sides.bring_back(oids := list(oids), undolog.undone_tid(transaction_id), transaction)
         return tid, oids
-
-    def _store_again(self, oid: bytes, revision: PlainRevision, transaction: HasMetaData) -> None:
-        """Store a revision of the base as what the changes say."""
-        serial = self._seam.newest_in_changes(oid) or ZERO
-        data = revision[0]
-        if is_blob(data) and self._blobs_below and self._blobs_above:
-            second = unused_path(self.changes.temporaryDirectory(), "again-", "")
-            copy_into(FileOperations(), Path(self.base.loadBlob(oid, revision[1])), second)
-            self.changes.storeBlob(oid, serial, data, str(second), "", transaction)
-        else:
-            self.changes.store(oid, serial, data, "", transaction)
-
-    def _in_base(self, oid: bytes) -> PlainRevision | None:
-        try:
-            return self._seam.load_from_base(oid, MAX_TID)
-        except POSKeyError:
-            return None
 
     # Two-phase commit
 
@@ -422,7 +400,7 @@ class DemoStorage:
         transaction: HasMetaData,
     ) -> None:
         data, serial = self._resolved(oid, oldserial, data, transaction)
-        self._check_blobs_above()
+        self._sides.check_blobs_above()
         self.changes.storeBlob(oid, serial, data, blobfilename, version, transaction)
 
     def restoreBlob(
@@ -438,31 +416,19 @@ class DemoStorage:
         self.changes.restoreBlob(oid, serial, data, blobfilename, prev_txn, transaction)
 
     def loadBlob(self, oid: bytes, serial: bytes) -> str:
-        path: str = self._blobs_of(oid, serial).loadBlob(oid, serial)
+        self._check_open()
+        path: str = self._sides.with_blob(oid, serial).loadBlob(oid, serial)
         return path
 
     def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
-        return self._blobs_of(oid, serial).openCommittedBlobFile(oid, serial, blob)
+        self._check_open()
+        return self._sides.with_blob(oid, serial).openCommittedBlobFile(oid, serial, blob)
 
     def temporaryDirectory(self) -> str:
         self._check_open()
-        self._check_blobs_above()
+        self._sides.check_blobs_above()
         path: str = self.changes.temporaryDirectory()
         return path
-
-    def _blobs_of(self, oid: bytes, serial: bytes) -> Any:
-        self._check_open()
-        below = serial <= self._seam.base_tid
-        if not (self._blobs_below if below else self._blobs_above):
-            raise POSKeyError(oid)
-        return self.base if below else self.changes
-
-    def _check_blobs_above(self) -> None:
-        if not self._blobs_above:
-            raise Unsupported(
-                f"{self.changes.getName()}, which holds the changes, does not keep blobs; "
-                "give it a blob directory"
-            )
 
     # Packing
 

@@ -7,12 +7,11 @@ temporary directory that is made for the first of them and goes with the storage
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
 from typing import Any
 
 from perdure.blobs import BlobDirectory, StagedBlobs, TemporaryBlobs, pack_blobs
-from perdure.clock import tid_at, time_of
+from perdure.clock import tid_at
 from perdure.errors import POSKeyError, StorageClosedError
 from perdure.ids import ZERO, after, oid_repr
 from perdure.interfaces import (
@@ -28,11 +27,10 @@ from perdure.interfaces import (
     RecordIterableStorage,
     References,
     StorageWrapper,
-    StoredRecord,
     UndoableStorage,
     declares,
 )
-from perdure.storages import undolog
+from perdure.storages import memorypast, undolog
 from perdure.storages.binding import bound
 from perdure.storages.changes import Changes, record_of
 from perdure.storages.gate import Gate
@@ -195,23 +193,7 @@ class MappingStorage:
         filter: undolog.Filter | None = None,  # noqa: A002  the contract's name
     ) -> list[dict[str, Any]]:
         """Return up to `size` revisions, newest first, of those that `filter` takes."""
-        if oid not in self._history.by_oid:
-            raise POSKeyError(oid)
-        found: list[dict[str, Any]] = []
-        for transaction, record in self._history.history_of(oid):
-            if len(found) >= size:
-                break
-            revision = {
-                **undolog.items_of(transaction.extension),
-                "time": time_of(record.tid),
-                "user_name": transaction.user,
-                "description": transaction.description,
-                "tid": record.tid,
-                "size": len(record.data or b""),
-            }
-            if filter is None or filter(revision):
-                found.append(revision)
-        return found
+        return undolog.choose(memorypast.revisions_of(self._history, oid), 0, size, filter)
 
     def undoLog(
         self,
@@ -219,42 +201,21 @@ class MappingStorage:
         last: int = -20,
         filter: undolog.Filter | None = None,  # noqa: A002  the contract's name
     ) -> list[dict[str, Any]]:
-        return undolog.choose(self._undoable(), first, last, filter)
+        return undolog.choose(memorypast.undoable(self._history), first, last, filter)
 
     def undoInfo(
         self, first: int = 0, last: int = -20, specification: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
         return self.undoLog(first, last, undolog.having(specification))
 
-    def _undoable(self) -> Iterator[dict[str, Any]]:
-        for transaction in reversed(self._history.transactions):
-            if transaction.status == "p":
-                return
-            yield undolog.describe(
-                transaction.tid,
-                transaction.user,
-                transaction.description,
-                undolog.items_of(transaction.extension),
-                transaction.size_bytes,
-            )
-
     def iterator(
         self, start: bytes | None = None, stop: bytes | None = None
     ) -> Iterator[IteratedTransaction]:
-        for transaction in self._history.between(start, stop):
-            yield IteratedTransaction(
-                transaction.tid,
-                transaction.status,
-                transaction.user,
-                transaction.description,
-                transaction.extension,
-                partial(_stored_records, transaction),
-            )
+        return memorypast.forward(self._history, start, stop)
 
     def lastInvalidations(self, count: int) -> list[tuple[bytes, list[bytes]]]:
         """Return (tid, oids) of the last `count` transactions, oldest first."""
-        recent = self._history.transactions[-count:] if count > 0 else []
-        return [(t.tid, [record.oid for record in t.records]) for t in recent]
+        return memorypast.recent(self._history, count)
 
     # Two-phase commit
 
@@ -442,9 +403,3 @@ class MappingStorage:
             self._commits += 1
             if self._blobs.made is not None:
                 pack_blobs(self._blobs.made, stop, self._has_revision)
-
-
-def _stored_records(transaction: MemoryTransaction) -> Iterator[StoredRecord]:
-    for record in transaction.records:
-        source_tid = None if record.source is None else record.source.tid
-        yield StoredRecord(record.oid, record.tid, record.content, source_tid)
