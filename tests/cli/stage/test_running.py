@@ -4,13 +4,17 @@ import os
 import signal
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from urllib.parse import quote
 
 import pytest
+from click.testing import Result
 
 import perdure
+from commands import invoke
 from perdure.ids import tid_repr
 from perdure.opening import parse
+from perdure.storages.keys import write_key_file
 from processes import run_perdure, start_perdure
 
 ADD = """
@@ -43,13 +47,15 @@ def count(address: Path | str) -> object:
         return found
 
 
-def stage(path: Path | str, *command: str, at: str = "", changes: str = "staged.fs") -> object:
+def stage(
+    path: Path | str, *command: str, at: str = "", changes: str = "staged.fs"
+) -> CompletedProcess[str]:
     options = ("--at", at) if at else ()
     directory = Path(str(path).removeprefix("file:").partition("?")[0]).parent
     return run_perdure("stage", path, "--changes", directory / changes, *options, "--", *command)
 
 
-def python(path: Path, code: str = ADD, **options: str):
+def python(path: Path, code: str = ADD, **options: str) -> CompletedProcess[str]:
     return stage(path, sys.executable, "-c", code, **options)
 
 
@@ -80,8 +86,10 @@ def test_a_stage_can_stand_on_the_past(path: Path) -> None:
     tid = put(path, 10)
     put(path, 20)
     assert python(path, at=tid).stdout == "11\n"
-    result = python(path, at="1999-01-01", changes="other.fs")
-    assert result.returncode == 1
+    result = invoke(
+        "stage", path, "--changes", path.parent / "other.fs", "--at", "1999-01-01", "--", "false"
+    )
+    assert result.exit_code == 1
     assert "its first transaction is" in result.stderr
     assert not (path.parent / "other.fs").exists()
 
@@ -120,7 +128,7 @@ def test_paths_with_anything_in_them_work(tmp_path: Path) -> None:
         "stage", where, "--changes", directory / "my (changes.fs", "--", sys.executable, "-c", ADD
     )
     assert (result.stdout, result.stderr[:22]) == ("2\n", "perdure: on a stage ov")
-    status = run_perdure("stage", "status", directory / "my (changes.fs")
+    status = invoke("stage", "status", directory / "my (changes.fs")
     assert "persistent.mapping.PersistentMapping" in status.stdout
 
 
@@ -139,13 +147,31 @@ with perdure.open() as db, db.transaction() as connection:
     for expected in ("plain\n", "colourful\n"):
         assert stage(address, sys.executable, "-c", code).stdout == expected
     assert (tmp_path / "staged.fs.blobs").is_dir()
-    assert run_perdure("stage", "apply", tmp_path / "staged.fs", address).returncode == 0
+    assert invoke("stage", "apply", tmp_path / "staged.fs", address).exit_code == 0
     with perdure.open(address) as db, db.transaction() as connection:
         file = connection.root.cover.open()
         assert file.read() == b"colourful"
         file.close()
-    assert run_perdure("stage", "discard", tmp_path / "staged.fs").returncode == 0
+    assert invoke("stage", "discard", tmp_path / "staged.fs").exit_code == 0
     assert not (tmp_path / "staged.fs.blobs").exists()
+
+
+def test_layers_below_and_above_are_staged_over_and_applied_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_key_file(tmp_path / "app.key")
+    address = "encrypt:(zstd:(file:app.fs))?key_file=app.key"
+    with perdure.open(address) as db, db.transaction() as connection:
+        connection.root.count = 1
+    changes = "encrypt:(file:staged.fs)?key_file=app.key"
+    code = f"import os; os.chdir('/'){ADD}"
+    result = run_perdure("stage", address, "--changes", changes, "--", sys.executable, "-c", code)
+    assert (result.stdout, result.returncode) == ("2\n", 7)
+    assert b"perdure.stage" not in (tmp_path / "staged.fs").read_bytes()
+    assert '+      "count": 2' in invoke("stage", "status", changes).stdout
+    assert invoke("stage", "apply", changes, address).exit_code == 0
+    assert count(address) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -176,70 +202,84 @@ def test_a_command_that_nobody_handles_signals_in_dies_of_them(path: Path) -> No
     assert (result.returncode, result.stdout) == (-signal.SIGPIPE, "")
 
 
-def test_a_command_is_needed(path: Path) -> None:
-    result = run_perdure("stage", path, "--changes", path.parent / "staged.fs")
-    assert result.returncode == 2
+def refused(path: Path, *command: str, changes: str = "staged.fs") -> Result:
+    """Return what is said of a stage that is not begun.
+
+    In this process: if it were begun, `false` would take its place, and be seen to fail.
+    """
+    where = changes if ":" in changes else str(path.parent / changes)
+    return invoke("stage", path, "--changes", where, "--", *command)
+
+
+@pytest.mark.parametrize("end", [[], ["--"]])
+def test_a_command_is_needed(path: Path, end: list[str]) -> None:
+    result = invoke("stage", path, "--changes", path.parent / "staged.fs", *end)
+    assert result.exit_code == 2
     assert "COMMAND is missing" in result.stderr
-    result = run_perdure("stage", path, "--changes", path.parent / "staged.fs", "--")
-    assert result.returncode == 2
     assert not (path.parent / "staged.fs").exists()
 
 
 def test_a_command_that_is_not_there_or_cannot_run_is_told_as_a_shell_does(path: Path) -> None:
-    result = stage(path, "no-such-command-anywhere")
-    assert result.returncode == 127
+    result = refused(path, "no-such-command-anywhere")
+    assert result.exit_code == 127
     assert "there is no command 'no-such-command-anywhere'; nothing was staged" in result.stderr
     plain = path.parent / "plain.txt"
     plain.write_text("not a program")
-    result = stage(path, str(plain))
-    assert result.returncode == 126
+    result = refused(path, str(plain))
+    assert result.exit_code == 126
     assert "cannot be run" in result.stderr
     assert not (path.parent / "staged.fs").exists()
-    plain.chmod(0o755)
-    plain.write_bytes(b"\0\0")
-    assert stage(path, str(plain)).returncode == 126
+
+
+def test_a_command_that_the_system_refuses_to_run_is_told_too(path: Path) -> None:
+    damaged = path.parent / "damaged"
+    damaged.write_bytes(b"\0\0")
+    damaged.chmod(0o755)
+    result = stage(path, str(damaged))
+    assert result.returncode == 126
+    assert "cannot run" in result.stderr
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    result = python(tmp_path / "missing.fs")
-    assert result.returncode == 2
+    result = refused(tmp_path / "missing.fs", "false")
+    assert result.exit_code == 2
     assert "there is no file" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_changes_that_are_in_use_name_their_holder(path: Path) -> None:
-    python(path)
-    with perdure.DB(path.parent / "staged.fs"):
-        result = python(path)
-    assert result.returncode == 1
-    assert f"is open for writing by the process with pid {os.getpid()}" in result.stderr
+    changes = perdure.FileStorage(path.parent / "staged.fs")
+    result = refused(path, "false")
+    changes.close()
+    assert result.exit_code == 1
+    assert f"is open for writing by this process, pid {os.getpid()}" in result.stderr
 
 
 def test_the_database_itself_cannot_take_the_changes(path: Path) -> None:
     contents = path.read_bytes()
-    result = python(path, changes="app.fs")
-    assert result.returncode == 1
+    result = refused(path, "false", changes="app.fs")
+    assert result.exit_code == 1
     assert "holds no staged changes" in result.stderr
     assert path.read_bytes() == contents
 
 
 def test_changes_are_needed(path: Path) -> None:
-    result = run_perdure("stage", path, "--", "true")
-    assert result.returncode == 2
+    result = invoke("stage", path, "--", "false")
+    assert result.exit_code == 2
     assert "--changes" in result.stderr
 
 
 def test_options_of_a_database_do_not_belong_to_the_changes(path: Path) -> None:
     changes = f"file:{path.parent / 'staged.fs'}?cache_size=7"
-    result = run_perdure("stage", path, "--changes", changes, "--", "true")
-    assert result.returncode == 2
+    result = refused(path, "false", changes=changes)
+    assert result.exit_code == 2
     assert "belong to the address of the database" in result.stderr
 
 
 def test_another_database_is_not_staged_over_with_the_same_changes(path: Path) -> None:
     python(path)
     put(path.parent / "other.fs", 5)
-    result = python(path.parent / "other.fs")
-    assert result.returncode == 1
+    result = refused(path.parent / "other.fs", "false")
+    assert result.exit_code == 1
     assert "was not staged over" in result.stderr
     assert (path.parent / "staged.fs").exists()

@@ -167,6 +167,37 @@ def test_a_commit_that_comes_in_between_elsewhere_changes_nothing(
     assert library.read(lambda root: root.visits()) == 7
 
 
+def test_others_go_on_committing_while_it_is_applied(library: Library) -> None:
+    def change(root: Any) -> None:
+        root.visits.change(1000)
+        for key in range(100, 300):
+            root.books[key] = perdure.PersistentMapping(title=str(key))
+
+    library.on_stage(change)
+    begun, done = threading.Event(), threading.Event()
+    committed = 0
+
+    def commit() -> None:
+        nonlocal committed
+        while not done.is_set() and committed < 500:
+            library.change(lambda root: root.visits.change(1))
+            committed += 1
+            if committed == 5:
+                begun.set()
+
+    thread = threading.Thread(target=commit)
+    thread.start()
+    try:
+        assert begun.wait(60)
+        applied = library.apply()
+    finally:
+        done.set()
+        thread.join(60)
+    assert len(applied.new_oids) >= 200
+    assert library.read(lambda root: root.visits()) == 1000 + committed
+    assert library.read(title(299)) == "299"
+
+
 def test_whoever_is_always_overtaken_gives_up(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
