@@ -1,1 +1,48 @@
-"""Reads of the file storage."""
+"""Records of a data file: found, read, planned and encoded."""
+
+from collections.abc import Callable
+from types import NotImplementedType
+from typing import Any
+
+def load_before(
+    pages: dict[bytes, Any], descriptor: int, oid: bytes, tid: bytes, /
+) -> tuple[bytes, bytes, bytes | None] | None | NotImplementedType:
+    """Return what was current just before `tid`; None if the object is younger.
+
+    `NotImplemented` stands for what is not usual: the pure function finds out, and says so.
+    """
+
+def plan_unchanged(
+    records: tuple[tuple[bytes, bytes, bytes], ...],
+    number: int,
+    pages: dict[bytes, Any],
+    planned: dict[bytes, Any],
+    positions: list[int],
+    tids: list[bytes],
+    descriptor: int,
+    /,
+) -> int:
+    """Plan the records from `number` on whose objects nobody changed since they were read.
+
+    Returns the number of the first of which that is not certain. `positions` and `tids`
+    are those of the transactions that were committed lately.
+    """
+
+def encode_records(
+    planned: dict[bytes, Any],
+    tid: bytes,
+    transaction: int,
+    first: int,
+    large_bytes: int,
+    most_bytes: int,
+    /,
+) -> tuple[bytes, dict[bytes, int]] | None:
+    """Return the records of the transaction `tid`, and where each of them stands.
+
+    The first stands at `first`, and behind the last is the length of the transaction that
+    begins at `transaction`. None if there are no records, one is not in memory, one has
+    `large_bytes`, or all of them together more than `most_bytes`.
+    """
+
+def enter(pages: dict[bytes, Any], positions: dict[bytes, int], page: Callable[[], Any], /) -> None:
+    """Enter positions by oid in the pages of an index; `page` makes a new one."""

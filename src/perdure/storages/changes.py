@@ -30,12 +30,16 @@ __all__ = [
     "Planned",
     "Resolve",
     "Revisions",
+    "StoredRecords",
     "Undone",
     "no_blobs",
     "record_of",
 ]
 
 Place = TypeVar("Place")
+
+StoredRecords = tuple[tuple[bytes, bytes, bytes], ...]
+"""Records that are stored together, each as its oid, the tid that was read, and its bytes."""
 
 Resolve = Callable[[bytes, bytes, bytes, bytes, bytes], bytes]
 """Called with oid, committed tid, tid read, new record, committed record (b"": load it).
@@ -87,6 +91,14 @@ class Revisions(Protocol[Place]):
 
     def newest(self, oid: bytes) -> tuple[Place | None, bytes]:
         """Return place and tid of the newest record of `oid`, (None, `ZERO`) if there is none."""
+
+    def plan_unchanged(
+        self, records: StoredRecords, number: int, planned: "dict[bytes, Planned[Place]]"
+    ) -> int:
+        """Plan the records from `number` on, up to one whose object was changed by others.
+
+        Returns the number of that one; it may also stop earlier.
+        """
 
     def place(self, oid: bytes) -> Place | None:
         """Return the place of the newest record of `oid`, None if there is none."""
@@ -237,14 +249,11 @@ class Changes(Generic[Place]):
             self.resolved.append(oid)
         self.planned[oid] = (data, None, current)
 
-    def _plan_stores(self, records: Sequence[tuple[bytes, bytes, bytes]]) -> None:
-        newest, planned = self._revisions.newest, self.planned
-        for oid, serial, data in records:
-            current, committed = newest(oid)
-            if committed == serial or current is None:
-                planned[oid] = (data, None, current)
-            else:
-                self._plan_store(oid, serial, data)
+    def _plan_stores(self, records: StoredRecords) -> None:
+        plan, number, count = self._revisions.plan_unchanged, 0, len(records)
+        while (number := plan(records, number, self.planned)) < count:
+            self._plan_store(*records[number])
+            number += 1
 
     def _plan_restore(
         self, oid: bytes, data: bytes | Kept | None, source_tid: bytes | None

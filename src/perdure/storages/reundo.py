@@ -17,7 +17,7 @@ from perdure.ids import MAX_TID, ZERO, tid_repr
 from perdure.interfaces import HasMetaData
 from perdure.records import is_blob
 from perdure.records.transforms import NO_FACTS, Facts, RecordTransform
-from perdure.storages.changes import Changes, Resolve, Undone, record_of
+from perdure.storages.changes import Changes, Resolve, StoredRecords, Undone, record_of
 from perdure.storages.layerblobs import LayerBlobs
 
 __all__ = ["Restated", "Undoing"]
@@ -54,6 +54,9 @@ class _Revisions:
         except POSKeyError:
             return None, ZERO
         return Restated(tid, None, b"", tid), tid
+
+    def plan_unchanged(self, records: StoredRecords, number: int, planned: object) -> int:
+        return number  # all are asked for one by one
 
     def place(self, oid: bytes) -> Restated | None:
         return self.newest(oid)[0]

@@ -11,7 +11,7 @@ from BTrees.OOBTree import OOBTree
 from perdure.errors import POSKeyError, StorageError, UndoError
 from perdure.ids import ROOT_OID, ZERO, after, tid_repr
 from perdure.interfaces import References
-from perdure.storages.changes import Undone
+from perdure.storages.changes import StoredRecords, Undone
 
 __all__ = ["MemoryRecord", "MemoryRevisions", "MemoryTransaction"]
 
@@ -101,6 +101,9 @@ class MemoryRevisions:
         if not records:
             return None, ZERO
         return records[-1], records[-1].tid
+
+    def plan_unchanged(self, records: StoredRecords, number: int, planned: object) -> int:
+        return number  # all are asked for one by one
 
     def place(self, oid: bytes) -> MemoryRecord | None:
         records: list[MemoryRecord] | None = self.by_oid.get(oid)

@@ -9,9 +9,10 @@ from os import pread
 from struct import Struct
 from typing import Final
 
+from perdure import native
 from perdure.errors import CorruptDataError, POSKeyError, UndoError
 from perdure.ids import ZERO, tid_repr
-from perdure.storages.changes import Undone
+from perdure.storages.changes import Planned, StoredRecords, Undone
 from perdure.storages.file.format import RECORD_HEADER
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.iterate import backward
@@ -45,6 +46,7 @@ class CommittedRecords:
         self._index = view.index
         self._queue = queue
         self._recent = RecentTransactions()
+        self._pages = view.index.pages
         self._page = view.index.pages.get
         self._recent_tid = self._recent.tid_at
 
@@ -73,6 +75,29 @@ class CommittedRecords:
         if head[:8] != oid:
             self._view.header(oid, position)  # which says what is wrong
         return position, head[8:]
+
+    def plan_unchanged(
+        self, records: StoredRecords, number: int, planned: dict[bytes, Planned[int]]
+    ) -> int:
+        if native.reads and not self._queue.waiting:
+            positions, tids = self._recent.known
+            return native.reads.plan_unchanged(
+                records, number, self._pages, planned, positions, tids, self._file.descriptor
+            )
+        return self.pure_plan_unchanged(records, number, planned)
+
+    def pure_plan_unchanged(
+        self, records: StoredRecords, number: int, planned: dict[bytes, Planned[int]]
+    ) -> int:
+        """Do the same, also with records in the queue."""
+        newest = self.newest
+        for found in range(number, len(records)):
+            oid, serial, data = records[found]
+            current, committed = newest(oid)
+            if committed != serial and current is not None:
+                return found
+            planned[oid] = (data, None, current)
+        return len(records)
 
     def place(self, oid: bytes) -> int | None:
         queue = self._queue

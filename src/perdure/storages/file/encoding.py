@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final, NamedTuple, cast
 
+from perdure import native
 from perdure.storages.changes import Kept, Planned, record_of
 from perdure.storages.file.format import (
     NUMBER,
@@ -61,6 +62,19 @@ class Encoded(NamedTuple):
     sealed: bool
 
 
+class _Body(NamedTuple):
+    """The records of a transaction and the length behind them, which goes up to `end`.
+
+    They are read twice, for the checksum and for the file: only what is small, or not
+    copied, is `kept` as it is written. Else it is made of `parts`, each time.
+    """
+
+    positions: dict[bytes, int]
+    end: int
+    kept: list[bytes] | None
+    parts: list[bytes | Kept]
+
+
 NOTHING_ENCODED: Final = Encoded(0, 0, {}, (), True)
 """What stands for a transaction until it is encoded."""
 
@@ -82,27 +96,21 @@ def encode(
     user, note, extension = metadata
     extension_size = extension_field_size(extension)
     first = position + TRANSACTION_HEADER.size + len(user) + len(note) + extension_size
-    parts, positions, end, large = _records(tid, planned, position, first)
-    length = end - position
+    body = _body(tid, planned, position, first, in_memory)
+    length = body.end - NUMBER.size - position
     header = TransactionHeader(tid, length, status, len(user), len(note), extension_size)
     head = pack_transaction_head(header, user, note)
-    parts.append(NUMBER.pack(length))
-    end += NUMBER.size
     sealed = extension_size > len(extension)
-    # Read twice, for the checksum and for the file: only what is small is kept joined.
-    kept: list[bytes] | None = None
-    if in_memory and end - first - large <= _CHUNK_SIZE:
-        kept = list(_joined(parts)) if large else [b"".join(cast(list[bytes], parts))]
     if sealed:
         head += pack_extension(extension, position, length, durable)
-        head += seal(head, kept or _joined(parts))
+        head += seal(head, body.kept or _joined(body.parts))
     else:
         head += extension
-    if kept is None:
-        pieces: Iterable[Sequence[bytes]] = chain([(head,)], zip(_joined(parts)))
+    if body.kept is None:
+        pieces: Iterable[Sequence[bytes]] = chain([(head,)], zip(_joined(body.parts)))
     else:
-        pieces = _batches([head, *kept])
-    return Encoded(position, end, positions, pieces, sealed and _holds(position, first))
+        pieces = _batches([head, *body.kept])
+    return Encoded(position, body.end, body.positions, pieces, sealed and _holds(position, first))
 
 
 def _holds(position: int, first: int) -> bool:
@@ -114,6 +122,30 @@ def _holds(position: int, first: int) -> bool:
     """
     header_end = position + TRANSACTION_HEADER.size - 1
     return (first + _SECOND_SIGN) // _SECTOR_SIZE - header_end // _SECTOR_SIZE < 2
+
+
+def _body(
+    tid: bytes, planned: dict[bytes, Planned[int]], position: int, first: int, in_memory: bool
+) -> _Body:
+    if native.reads:
+        joined = native.reads.encode_records(
+            planned, tid, position, first, _LARGE_SIZE, _CHUNK_SIZE
+        )
+        if joined is not None:
+            records, positions = joined
+            return _Body(positions, first + len(records), [records], [])
+    return _pure_body(tid, planned, position, first, in_memory)
+
+
+def _pure_body(
+    tid: bytes, planned: dict[bytes, Planned[int]], position: int, first: int, in_memory: bool
+) -> _Body:
+    parts, positions, end, large = _records(tid, planned, position, first)
+    parts.append(NUMBER.pack(end - position))
+    kept: list[bytes] | None = None
+    if in_memory and end - first - large <= _CHUNK_SIZE:
+        kept = list(_joined(parts)) if large else [b"".join(cast(list[bytes], parts))]
+    return _Body(positions, end + NUMBER.size, kept, parts)
 
 
 def _records(

@@ -9,12 +9,16 @@ thread at a time may change an index. A snapshot shows it as it was at one momen
 while it goes on changing: what is overwritten meanwhile is remembered for it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from BTrees.fsBTree import fsBucket
 
-__all__ = ["IndexSnapshot", "PositionIndex"]
+from perdure import native
+
+__all__ = ["IndexSnapshot", "PositionIndex", "pure_enter"]
+
+from_bytes = int.from_bytes
 
 _Overwritten = dict[bytes, dict[bytes, bytes | None]]
 """By page, entries as they were when a snapshot began; None stands for "not there"."""
@@ -31,18 +35,13 @@ class PositionIndex:
         """Return the position of the current record of `oid`, 0 if it has none."""
         page = self.pages.get(oid[:6])
         value = None if page is None else page.get(oid[6:])
-        return 0 if value is None else int.from_bytes(value, "big")
+        return 0 if value is None else from_bytes(value, "big")
 
-    def update(self, positions: Mapping[bytes, int]) -> None:
+    def update(self, positions: dict[bytes, int]) -> None:
         """Enter the positions of new records."""
         if self._overwritten is not None:
             self._remember(positions, self._overwritten)
-        pages = self.pages
-        for oid, position in positions.items():
-            page = pages.get(oid[:6])
-            if page is None:
-                page = pages[oid[:6]] = fsBucket()
-            page[oid[6:]] = position.to_bytes(6, "big")
+        enter(self.pages, positions, fsBucket)
 
     def take_in(self, pages: Iterable[tuple[bytes, bytes]]) -> None:
         """Enter packed pages, by prefix; not while there is a snapshot."""
@@ -73,7 +72,7 @@ class PositionIndex:
         """End the snapshot, which shows what is current from now on."""
         self._overwritten = None
 
-    def _remember(self, positions: Mapping[bytes, int], overwritten: _Overwritten) -> None:
+    def _remember(self, positions: dict[bytes, int], overwritten: _Overwritten) -> None:
         for oid in positions:
             prefix, suffix = oid[:6], oid[6:]
             page = self.pages.get(prefix)
@@ -113,6 +112,20 @@ class PositionIndex:
             return bytes(prefix + page.minKey(suffix))
         higher = min((key for key in list(self.pages) if key > prefix), default=None)
         return None if higher is None else bytes(higher + self.pages[higher].minKey())
+
+
+def pure_enter(
+    pages: dict[bytes, Any], positions: dict[bytes, int], make_page: Callable[[], Any]
+) -> None:
+    """Enter positions by oid in the pages of an index; `make_page` makes a new one."""
+    for oid, position in positions.items():
+        page = pages.get(oid[:6])
+        if page is None:
+            page = pages[oid[:6]] = make_page()
+        page[oid[6:]] = position.to_bytes(6, "big")
+
+
+enter = native.reads.enter if native.reads else pure_enter
 
 
 class IndexSnapshot:

@@ -4,11 +4,11 @@ A view is one data file with the index to it. Packing makes another view; who
 holds the old one reads on in the old file.
 """
 
-from collections.abc import Mapping
 from os import pread
 from struct import Struct
 from typing import Final
 
+from perdure import native
 from perdure.errors import CorruptDataError, POSKeyError
 from perdure.ids import after, oid_repr
 from perdure.interfaces import Loaded, PlainRevision
@@ -42,7 +42,7 @@ class View:
     `last_tid` is the newest transaction's.
     """
 
-    __slots__ = ("_descriptor", "_page", "end", "file", "index", "last_tid")
+    __slots__ = ("_descriptor", "_page", "_pages", "end", "file", "index", "last_tid")
 
     def __init__(self, file: DataFile, index: PositionIndex, end: int, last_tid: bytes) -> None:
         self.file = file
@@ -50,9 +50,10 @@ class View:
         self.end = end
         self.last_tid = last_tid
         self._descriptor = file.descriptor
+        self._pages = index.pages
         self._page = index.pages.get
 
-    def publish(self, tid: bytes, positions: Mapping[bytes, int], end: int) -> None:
+    def publish(self, tid: bytes, positions: dict[bytes, int], end: int) -> None:
         """Make a transaction visible that ends at `end` of the file."""
         # Records first: whoever sees the new tid must already find its records.
         self.index.update(positions)
@@ -66,7 +67,7 @@ class View:
             raise POSKeyError(oid)
         return Loaded(revision[0], revision[1])
 
-    def load_before(self, oid: bytes, tid: bytes) -> PlainRevision | None:
+    def pure_load_before(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         """Return what was current just before `tid`, None if the object is younger.
 
         Raises `POSKeyError` where the object is not known, or was gone then, and
@@ -100,6 +101,15 @@ class View:
         if size and end <= len(ahead):
             return ahead[_HEADER_SIZE:end], found_tid, next_tid
         return self.data_at(oid, position), found_tid, next_tid
+
+    def native_load_before(self, oid: bytes, tid: bytes) -> PlainRevision | None:
+        """Return what `pure_load_before` does."""
+        found = native.reads.load_before(self._pages, self._descriptor, oid, tid)
+        if found is NotImplemented:
+            return self.pure_load_before(oid, tid)
+        return found
+
+    load_before = native_load_before if native.reads else pure_load_before
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         """Return the record that the transaction `serial` wrote; `POSKeyError` if none."""

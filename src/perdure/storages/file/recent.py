@@ -17,21 +17,22 @@ _LIMIT: Final = 4096
 class RecentTransactions:
     """The transactions that followed one another lately.
 
-    Any number of threads ask while one adds.
+    Any number of threads ask while one adds. `known` are the positions where they begin,
+    in order, and their tids; there may be a tid more.
     """
 
-    __slots__ = ("_known", "_limit")
+    __slots__ = ("_limit", "known")
 
     def __init__(self, limit: int = _LIMIT) -> None:
         self._limit = limit
-        self._known: tuple[list[int], list[bytes]] = [], []  # replaced together
+        self.known: tuple[list[int], list[bytes]] = [], []  # replaced together
 
     def add(self, position: int, tid: bytes) -> None:
         """Note the transaction that begins at `position`, behind all the others."""
-        positions, tids = self._known
+        positions, tids = self.known
         if len(positions) >= self._limit:
             half = self._limit // 2
-            positions, tids = self._known = positions[half:], tids[half:]
+            positions, tids = self.known = positions[half:], tids[half:]
         # The tid first: whoever finds the position must already find it.
         tids.append(tid)
         positions.append(position)
@@ -41,6 +42,6 @@ class RecentTransactions:
 
         Only for positions of committed records.
         """
-        positions, tids = self._known
+        positions, tids = self.known
         number = bisect_right(positions, position)
         return tids[number - 1] if number else None

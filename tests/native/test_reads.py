@@ -1,0 +1,266 @@
+"""What a file storage does in C is what the pure functions do, or is left to them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from BTrees.fsBTree import fsBucket
+
+from perdure.errors import CorruptDataError, FileAccessError, POSKeyError
+from perdure.ids import ZERO, after, p64
+from perdure.interfaces import TransactionMetaData
+from perdure.storages.changes import Planned
+from perdure.storages.file import FileStorage, encoding
+from perdure.storages.file.committed import CommittedRecords
+from perdure.storages.file.datafile import DataFile
+from perdure.storages.file.groups import CommitQueue
+from perdure.storages.file.index import PositionIndex, pure_enter
+from perdure.storages.file.reader import View
+from samples.file_operations import Unsynced
+
+reads = pytest.importorskip("perdure.native._reads", reason="it is not built")
+
+SIZES = (1, 300, 981, 982, 983, 4096, 70_000, (1 << 20) + 1)
+"""Of records: shorter and longer than what is read ahead, and too large for the C code."""
+
+TID = p64(77)
+
+
+def commit(storage: FileStorage, records: dict[bytes, bytes]) -> bytes:
+    transaction = TransactionMetaData()
+    storage.tpc_begin(transaction)
+    for oid, data in records.items():
+        storage.store(oid, storage.lastTid(oid) or ZERO, data, "", transaction)
+    storage.tpc_vote(transaction)
+    return storage.tpc_finish(transaction)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[FileStorage]:
+    storage = FileStorage(tmp_path / "data.fs", operations=Unsynced())
+    yield storage
+    storage.close()
+
+
+def outcome(load: object, oid: bytes, tid: bytes) -> object:
+    """Return what loading returns or raises, in a form to be compared."""
+    try:
+        return load(oid, tid)  # type: ignore[operator]
+    except (POSKeyError, CorruptDataError, FileAccessError) as error:
+        return type(error), str(error)
+
+
+def test_revisions_are_the_same_whatever_their_size_and_time(storage: FileStorage) -> None:
+    random = Random(1)
+    tids = [p64(1)]
+    for _ in range(3):
+        for size in SIZES:
+            tids.append(commit(storage, {p64(size): random.randbytes(size), p64(7): b"7" * size}))
+    view = storage._opened()
+    found = set()
+    for oid in [*map(p64, SIZES), p64(7), p64(9_999), p64(1 << 40), b"short", b"longer than 8"]:
+        for tid in [*tids, *map(after, tids), b"\xff" * 8]:
+            expected = outcome(view.pure_load_before, oid, tid)
+            assert outcome(view.native_load_before, oid, tid) == expected
+            native = reads.load_before(view.index.pages, view.file.descriptor, oid, tid)
+            found.add(None if native is None else type(native))
+    assert found == {tuple, None, type(NotImplemented)}
+
+
+def test_pointers_in_place_of_data_are_left_to_the_pure_function(storage: FileStorage) -> None:
+    commit(storage, {p64(1): b"one"})
+    changed = commit(storage, {p64(1): b"two"})
+    transaction = TransactionMetaData()
+    storage.tpc_begin(transaction)
+    storage.undo(changed, transaction)
+    storage.tpc_vote(transaction)
+    undone = storage.tpc_finish(transaction)
+    assert storage.loadBefore(p64(1), after(undone)) == (b"one", undone, None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damage_is_reported_by_the_pure_function(storage: FileStorage, seed: int) -> None:
+    random = Random(seed)
+    oids = [p64(number) for number in range(1, 9)]
+    for _ in range(4):
+        commit(storage, {oid: random.randbytes(random.choice((5, 200, 1500))) for oid in oids})
+    view = storage._opened()
+    path = view.file.path
+    sound = path.read_bytes()
+    differ = 0
+    for _ in range(300):
+        damaged = bytearray(sound)
+        for _ in range(random.choice((1, 1, 20))):
+            damaged[random.randrange(4, len(damaged))] ^= 1 << random.randrange(8)
+        if random.random() < 0.2:
+            del damaged[random.randrange(4, len(damaged)) :]
+        copy = path.with_name("damaged.fs")
+        copy.write_bytes(damaged)
+        broken = View(
+            DataFile(copy, os.open(copy, os.O_RDONLY)), view.index, view.end, view.last_tid
+        )
+        for oid in oids:
+            for tid in (after(view.last_tid), view.last_tid, p64(2)):
+                expected = outcome(broken.pure_load_before, oid, tid)
+                assert outcome(broken.native_load_before, oid, tid) == expected
+                differ += expected != outcome(view.load_before, oid, tid)
+    assert differ > 100
+
+
+def test_what_the_system_refuses_is_reported_by_the_pure_function(
+    storage: FileStorage, tmp_path: Path
+) -> None:
+    commit(storage, {p64(1): b"one"})
+    view = storage._opened()
+    directory = os.open(tmp_path, os.O_RDONLY)  # reading it fails
+    broken = View(DataFile(view.file.path, directory), view.index, view.end, view.last_tid)
+    with pytest.raises(FileAccessError, match="read it at byte"):
+        broken.native_load_before(p64(1), b"\xff" * 8)
+
+
+def planned_by(seed: int, largest: int) -> dict[bytes, Planned[int]]:
+    random = Random(seed)
+
+    def plan() -> Planned[int]:
+        previous = random.choice((None, 0, 4, random.randrange(1 << 47)))
+        if random.random() < 0.2:
+            return None, random.choice((None, 0, random.randrange(1 << 47))), previous
+        return random.randbytes(random.randrange(1, largest)), None, previous
+
+    return {p64(random.randrange(1 << 63)): plan() for _ in range(random.randrange(1, 40))}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_records_are_encoded_to_the_same_bytes(seed: int) -> None:
+    planned, position, first = planned_by(seed, 1000), 1234, 1300
+    records, positions = reads.encode_records(planned, TID, position, first, 1000, 1 << 20)
+    pure = encoding._pure_body(TID, planned, position, first, True)
+    assert [records] == pure.kept
+    assert positions == pure.positions
+    assert list(positions) == list(pure.positions)
+    assert first + len(records) == pure.end
+
+
+@pytest.mark.parametrize(
+    "planned",
+    [
+        {},
+        {p64(1): (b"x" * 1000, None, None)},  # too large
+        {p64(1): (b"x" * 600, None, None), p64(2): (b"x" * 600, None, None)},  # together
+        {p64(1): (bytearray(b"x"), None, None)},
+        {p64(1): (b"", None, None)},
+        {p64(1): (b"x", None, -1)},
+        {p64(1): (b"x", None, 1 << 64)},
+        {p64(1): (b"x", None, "4")},
+        {p64(1): (b"x", None)},
+        {b"1": (b"x", None, None)},
+    ],
+)
+def test_what_is_not_usual_is_not_encoded(planned: dict[bytes, Planned[int]]) -> None:
+    assert reads.encode_records(planned, TID, 4, 40, 1000, 1200) is None
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_positions_enter_the_same_pages(seed: int) -> None:
+    random = Random(seed)
+    pure, native = PositionIndex(), PositionIndex()
+    for _ in range(5):
+        oids = [random.randrange(1 << random.choice((8, 20, 63))) for _ in range(300)]
+        positions = {p64(oid): random.randrange(1, 1 << 48) for oid in oids}
+        pure_enter(pure.pages, positions, fsBucket)
+        reads.enter(native.pages, positions, fsBucket)
+    assert list(native.items()) == list(pure.items())
+    assert len(native) == len(pure) > 100
+
+
+def test_what_cannot_be_entered_is_an_error() -> None:
+    for positions in ({b"short": 1}, {p64(1): 1 << 48}):
+        with pytest.raises(ValueError, match="oids of 8 bytes"):
+            reads.enter({}, positions, fsBucket)
+    with pytest.raises(OverflowError):
+        reads.enter({}, {p64(1): -1}, fsBucket)
+    with pytest.raises(ZeroDivisionError):
+        reads.enter({}, {p64(1): 1}, lambda: 1 // 0)
+
+
+def queue_of(view: View) -> CommitQueue:
+    return CommitQueue(view.end, lambda: None, lambda written: None, lambda error: error)
+
+
+@pytest.mark.parametrize("recent", [False, True])
+def test_the_same_records_are_planned(storage: FileStorage, recent: bool) -> None:
+    first = commit(storage, {p64(n): b"first" for n in range(1, 30)})
+    second = commit(storage, {p64(n): b"second" for n in range(10, 20)})
+    if recent:
+        records = storage._committer._records  # type: ignore[union-attr]
+    else:  # it has to look into the file
+        records = CommittedRecords(storage._opened(), queue_of(storage._opened()))
+    batches = [
+        [(p64(n), first if n < 10 else second, b"new") for n in range(1, 20)],
+        [(p64(n), ZERO, b"made") for n in range(100, 120)],
+        [(p64(n), first, b"too late") for n in range(5, 15)],
+        [(p64(1), ZERO, b"there already")],
+        [(p64(1), first, b"once"), (p64(1), first, b"twice")],
+        [(b"odd", first, b"")],
+        [],
+    ]
+    for batch in map(tuple, batches):
+        native: dict[bytes, Planned[int]] = {}
+        pure: dict[bytes, Planned[int]] = {}
+        stopped = records.pure_plan_unchanged(batch, 0, pure)
+        assert records.plan_unchanged(batch, 0, native) in (stopped, 0)
+        if batch and len(batch[0][0]) == 8:
+            assert native == pure
+            assert records.plan_unchanged(batch, 0, {}) == stopped
+
+
+def test_records_that_wait_to_become_visible_are_planned_upon(storage: FileStorage) -> None:
+    read = commit(storage, {p64(1): b"one"})
+    view = storage._opened()
+    records = storage._committer._records  # type: ignore[union-attr]
+    native: dict[bytes, Planned[int]] = {}
+    assert records.plan_unchanged(((p64(1), read, b"two"),), 0, native) == 1
+    assert native == {p64(1): (b"two", None, view.index.get(p64(1)))}
+
+
+def test_wrong_arguments_are_refused() -> None:
+    for function, arguments in (
+        (reads.load_before, ({}, 0, TID)),
+        (reads.load_before, ([], 0, TID, TID)),
+        (reads.load_before, ({}, "0", TID, TID)),
+        (reads.plan_unchanged, ([], 0, {}, {}, [], [], 0)),
+        (reads.encode_records, ([], TID, 0, 0, 0, 0)),
+        (reads.enter, ([], {}, fsBucket)),
+    ):
+        with pytest.raises(TypeError):
+            function(*arguments)
+
+
+def test_nothing_is_leaked(storage: FileStorage) -> None:
+    import tracemalloc
+
+    read = commit(storage, {p64(n): b"x" * 2000 for n in range(1, 50)})
+    view = storage._opened()
+    records = storage._committer._records  # type: ignore[union-attr]
+    batch = tuple((p64(n), read, b"new") for n in range(1, 50))
+
+    def all_of_it() -> None:
+        planned: dict[bytes, Planned[int]] = {}
+        records.plan_unchanged(batch, 0, planned)
+        _, positions = reads.encode_records(planned, TID, 4, 40, 1 << 20, 1 << 20)
+        reads.enter(PositionIndex().pages, positions, fsBucket)
+        for oid, _, _ in batch:
+            view.native_load_before(oid, after(read))
+
+    all_of_it()
+    tracemalloc.start()
+    try:
+        all_of_it()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(50):
+            all_of_it()
+        assert tracemalloc.get_traced_memory()[0] - before < 5_000
+    finally:
+        tracemalloc.stop()
