@@ -12,7 +12,7 @@ import pytest
 
 from perdure.errors import ConnectionStateError, POSKeyError, StateLoadError
 from perdure.ids import p64
-from perdure.records import ClassPolicy, find_global
+from perdure.records import Broken, ClassPolicy, find_global
 from perdure.records.opcodes import memo_overflow
 from samples.record_corpus import FUZZ_COUNT, damaged
 from samples.records_compared import likeness, pure_reader
@@ -47,6 +47,7 @@ def alone(jar: Jar, find: Any = find_global, steady: bool = True) -> Any:
         find_global=find,
         steady=steady,
         load_reference=jar.reader._load_reference,
+        broken=Broken,
         hand_over=hand_over,
         explain=explain,
         refused=explain,

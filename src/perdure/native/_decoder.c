@@ -64,7 +64,8 @@ typedef struct {
     PyObject *refused;
     PyObject *hand_over;
     PyObject *explain;
-    PyObject *heads;   /* class -> Head */
+    PyTypeObject *broken; /* whose subclasses stand for classes that are not there */
+    PyObject *heads;      /* class -> Head */
     PyObject *globals; /* b"module\nname" -> (module, name, what it is), or NULL */
     Py_ssize_t hits;
     Work kept;
@@ -477,9 +478,8 @@ static int push_global(Load *load) {
 static PyObject *plain_ghost(Decoder *decoder, PyObject *oid, PyTypeObject *cls) {
     newfunc make;
     PyObject *ghost, *result;
-    /* A metaclass, such as that of broken classes and of persistent ones, may know more. */
-    if (!Py_IS_TYPE((PyObject *)cls, &PyType_Type) ||
-        !PyType_IsSubtype(cls, (PyTypeObject *)persistent_type))
+    if (!PyType_IsSubtype(cls, (PyTypeObject *)persistent_type) ||
+        PyType_IsSubtype(cls, decoder->broken))
         return NULL;
     make = (newfunc)PyType_GetSlot(cls, Py_tp_new);
     if (make == NULL)
@@ -1056,14 +1056,14 @@ static void head_dealloc(PyObject *self) {
 
 static PyObject *decoder_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"cache", "find_global", "steady", "load_reference",
-                            "hand_over", "explain", "refused", NULL};
-    PyObject *cache, *find_global, *load_reference, *hand_over, *explain, *refused;
+                            "broken",    "hand_over",   "explain", "refused", NULL};
+    PyObject *cache, *find_global, *load_reference, *broken, *hand_over, *explain, *refused;
     Decoder *decoder;
     allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     int steady;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOpOOOO:Decoder", names, &cache,
-                                     &find_global, &steady, &load_reference, &hand_over, &explain,
-                                     &refused))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOpOO!OOO:Decoder", names, &cache,
+                                     &find_global, &steady, &load_reference, &PyType_Type, &broken,
+                                     &hand_over, &explain, &refused))
         return NULL;
     decoder = (Decoder *)allocate(type, 0);
     if (decoder == NULL)
@@ -1071,6 +1071,7 @@ static PyObject *decoder_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     decoder->cache = Py_NewRef(cache);
     decoder->find_global = Py_NewRef(find_global);
     decoder->load_reference = Py_NewRef(load_reference);
+    decoder->broken = (PyTypeObject *)Py_NewRef(broken);
     decoder->hand_over = Py_NewRef(hand_over);
     decoder->explain = Py_NewRef(explain);
     decoder->refused = Py_NewRef(refused);
@@ -1094,6 +1095,7 @@ static int decoder_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(decoder->new_ghost);
     Py_VISIT(decoder->find_global);
     Py_VISIT(decoder->load_reference);
+    Py_VISIT(decoder->broken);
     Py_VISIT(decoder->hand_over);
     Py_VISIT(decoder->explain);
     Py_VISIT(decoder->refused);
@@ -1121,6 +1123,7 @@ static void decoder_dealloc(PyObject *self) {
     Py_CLEAR(decoder->new_ghost);
     Py_CLEAR(decoder->find_global);
     Py_CLEAR(decoder->load_reference);
+    Py_CLEAR(decoder->broken);
     Py_CLEAR(decoder->hand_over);
     Py_CLEAR(decoder->explain);
     Py_CLEAR(decoder->refused);

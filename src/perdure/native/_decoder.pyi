@@ -9,7 +9,7 @@ class Decoder:
     `cache` is the connection's `PickleCache`. `find_global` finds what a record
     names; if it is `steady`, a class is not asked for again as long as its module
     has it. `load_reference` returns the object for a persistent id that needs a
-    closer look. `hand_over` reads a record that is not read here. `explain` gets an
+    closer look; so does one to a subclass of `broken`. `hand_over` reads a record that is not read here. `explain` gets an
     error met while reading, `refused` one that the object's `__setstate__` raised; they
     raise a better one, or return to let it pass.
     """
@@ -20,6 +20,7 @@ class Decoder:
         find_global: Callable[[str, str], Any],
         steady: bool,
         load_reference: Callable[[Any], Any],
+        broken: type,
         hand_over: Callable[[Any, bytes], None],
         explain: Callable[[BaseException, Any, bytes], None],
         refused: Callable[[BaseException, Any, bytes], None],

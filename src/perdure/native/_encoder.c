@@ -28,7 +28,7 @@
 enum outcome { DONE = 0, FAILED = -1, HAND_OVER = -2 };
 
 /* What `classify` says of the objects of a class. */
-enum kind { UNKNOWN = 0, BARE_REFERENCE = 1, REFERENCE = 2, REDUCED = 3 };
+enum kind { UNKNOWN = 0, BARE_REFERENCE = 1, REFERENCE = 2, REDUCED = 3, CLASS = 4 };
 
 #define BATCH 1000 /* of items between MARK and APPENDS or SETITEMS, as in the pickler */
 #define KEPT_BYTES (1 << 16)
@@ -389,25 +389,26 @@ static int save_dict_item(Encoder *encoder, Work *work, PyObject *key, PyObject 
 }
 
 static int save_dict(Encoder *encoder, Work *work, PyObject *obj) {
-    Py_ssize_t position = 0, done = 0, size = PyDict_Size(obj);
+    Py_ssize_t position = 0, count, size = PyDict_Size(obj);
     PyObject *key, *value;
     int outcome = write_opcode(work, '}');
     if (outcome == DONE)
         outcome = memoize(work, obj);
-    while (done < size && outcome == DONE) {
-        Py_ssize_t end = size - done > BATCH ? done + BATCH : size;
-        if (size > 1)
+    if (size == 0)
+        return outcome;
+    do { /* a batch that is full has another one behind it, as in the pickler */
+        if (outcome == DONE && size > 1)
             outcome = write_opcode(work, '(');
-        for (; done < end && outcome == DONE; done++) {
+        for (count = 0; count < BATCH && outcome == DONE; count++) {
             if (!PyDict_Next(obj, &position, &key, &value))
-                return HAND_OVER;
+                break;
             outcome = save_dict_item(encoder, work, key, value);
             if (outcome == DONE && PyDict_Size(obj) != size)
                 return HAND_OVER;
         }
         if (outcome == DONE)
             outcome = write_opcode(work, size > 1 ? 'u' : 's');
-    }
+    } while (outcome == DONE && count == BATCH);
     return outcome;
 }
 
@@ -418,7 +419,7 @@ static int save_attributes(Encoder *encoder, Work *work, PyObject *dict) {
     PyObject *key, *value;
     size_t mark;
     int outcome;
-    if (size > BATCH)
+    if (size >= BATCH)
         return HAND_OVER;
     outcome = write_opcode(work, '}');
     /* Nothing refers to that copy, so it has a number and no address. */
@@ -518,9 +519,7 @@ static int save_reference(Encoder *encoder, Work *work, PyObject *obj, int kind)
     if (oid != NULL && persistent->jar == encoder->jar && PyBytes_CheckExact(oid)) {
         outcome = save_bytes_once(work, oid);
         if (outcome == DONE && kind == REFERENCE) {
-            outcome = !Py_IS_TYPE((PyObject *)Py_TYPE(obj), &PyType_Type)
-                          ? HAND_OVER
-                          : save_class(encoder, work, (PyObject *)Py_TYPE(obj));
+            outcome = save(encoder, work, (PyObject *)Py_TYPE(obj));
             if (outcome == DONE)
                 outcome = write_opcode(work, '\x86');
             if (outcome == DONE)
@@ -661,6 +660,11 @@ static int save_other(Encoder *encoder, Work *work, PyObject *obj) {
     kind = kind_of(encoder, obj);
     if (kind == FAILED)
         return failed();
+    if (kind == CLASS && PyType_Check(obj)) { /* of a metaclass */
+        if (PyDict_Contains(dispatch_table, (PyObject *)type) != 0)
+            return PyErr_Occurred() ? failed() : HAND_OVER;
+        return save_class(encoder, work, obj);
+    }
     return kind == REDUCED ? save_reduced(encoder, work, obj) : HAND_OVER;
 }
 

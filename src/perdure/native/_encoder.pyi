@@ -9,10 +9,11 @@ class Encoder:
     `jar` is the connection, whose `new_oid` gives new objects their oids; these
     objects are appended to `found`. `classify` says how the objects of a class are
     stored: 1 by a reference without the class, 2 by one with it, 3 reduced as
-    `object` does it, 0 in another way. `global_of` returns how a class is written,
-    its module and its name there, or None. `reference_to` returns the persistent id
-    of an object that needs a closer look. `hand_over` writes an object and its state
-    that are not written here, `write_anew` an object of a class not learned.
+    `object` does it, 4 by name, being classes, 0 in another way. `global_of` returns
+    how a class is written, its module and its name there, or None. `reference_to`
+    returns the persistent id of an object that needs a closer look. `hand_over`
+    writes an object and its state that are not written here, `write_anew` an object
+    of a class not learned.
     """
 
     def __init__(

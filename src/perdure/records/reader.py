@@ -75,6 +75,7 @@ class RecordReader:
                 find_global=find_global,
                 steady=is_steady(find_global),
                 load_reference=self._load_reference,
+                broken=Broken,
                 hand_over=self._read_anew,
                 explain=self._explain,
                 refused=_refused,

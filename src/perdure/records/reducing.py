@@ -48,5 +48,5 @@ def is_reduced_simply(cls: Any) -> bool:
     return (
         cls.__reduce_ex__ is object.__reduce_ex__
         and cls.__reduce__ is object.__reduce__
-        and not issubclass(cls, list | dict)
+        and not issubclass(cls, list | dict | type)
     )

@@ -77,7 +77,7 @@ class RecordWriter:
             self._encoder = native.encoder.Encoder(
                 jar=jar,
                 found=self.found,
-                classify=_number_of_kind,
+                classify=self._classify,
                 global_of=global_of,
                 reference_to=self._reference_to,
                 hand_over=self._dump,
@@ -136,6 +136,16 @@ class RecordWriter:
             if self._encoder and memo == {id(cls): (0, cls)}:
                 self._encoder.learn(cls, start, has_slots(cls))
         return start, memo, state
+
+    def _classify(self, obj: Any) -> int:
+        """Return what the encoder is told of the objects of a class; see its stub."""
+        cls = type(obj)
+        kind = _kind_of(obj, cls)
+        if kind is _BARE or kind is _WITH_CLASS:
+            return 1 if kind is _BARE else 2
+        if kind is _PLAIN and issubclass(cls, type):
+            return 4
+        return 3 if kind is _PLAIN and is_reduced_simply(cls) else 0
 
     # References
 
@@ -276,15 +286,6 @@ def _kind_of(obj: Any, cls: Any) -> str | None:
     if _can_be_referred_to(obj) or obj.__class__ is not cls:
         return None
     return _PLAIN
-
-
-def _number_of_kind(obj: Any) -> int:
-    """Return what the encoder is told of the objects of a class; see its stub."""
-    cls = type(obj)
-    kind = _kind_of(obj, cls)
-    if kind is _BARE or kind is _WITH_CLASS:
-        return 1 if kind is _BARE else 2
-    return 3 if kind is _PLAIN and is_reduced_simply(cls) else 0
 
 
 def _is_persistent_class(cls: type) -> bool:
