@@ -21,6 +21,7 @@ class TestFileStorage(BlobContract, BlobRestoreContract):
             "external_gc",
             "counting",
             "binding",
+            "batches",
         }
     )
 

@@ -11,6 +11,7 @@ from perdure.ids import MAX_TID, ZERO
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
 from perdure.testing.contract import (
+    BatchContract,
     BindingContract,
     ExternalGCContract,
     IterationContract,
@@ -30,6 +31,7 @@ class TestFileStorage(
     StorageContract,
     IterationContract,
     BindingContract,
+    BatchContract,
     MeasuredContract,
     UndoContract,
     RestoreContract,

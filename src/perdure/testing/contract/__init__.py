@@ -10,14 +10,15 @@
 `StorageContract` is for all. By what the storage declares come
 `IterationContract`, `UndoContract`, `RestoreContract`, `RecordIterationContract`,
 `ReadVerifyingContract`, `ExternalGCContract`, `MeasuredContract`, `BindingContract`,
-`BlobContract` and `BlobRestoreContract`. Two more go by what it can do and nobody declares:
-`ReopenContract`, if it keeps data, and `ReadOnlyContract`, if there is a
-read-only way to open it. `suite` says what can be set.
+`BatchContract`, `BlobContract` and `BlobRestoreContract`. Two more go by what it can do
+and nobody declares: `ReopenContract`, if it keeps data, and `ReadOnlyContract`, if there is
+a read-only way to open it. `suite` says what can be set.
 
 This package needs pytest.
 """
 
 import perdure.testing.contract.rewriting  # noqa: F401  it must come before the suites
+from perdure.testing.contract.batching import BatchContract
 from perdure.testing.contract.binding import BindingContract
 from perdure.testing.contract.blobs import BlobContract, BlobRestoreContract
 from perdure.testing.contract.counting import MeasuredContract
@@ -33,6 +34,7 @@ from perdure.testing.contract.undoing import UndoContract
 from perdure.testing.contract.verifying import ReadVerifyingContract
 
 __all__ = [
+    "BatchContract",
     "BindingContract",
     "BlobContract",
     "BlobRestoreContract",

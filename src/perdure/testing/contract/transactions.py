@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from perdure.capabilities import capabilities_of
 from perdure.ids import MAX_TID, ZERO
 from perdure.interfaces import (
+    BatchStorage,
     BindingStorage,
     ExternalGCStorage,
     HasMetaData,
@@ -48,6 +49,7 @@ class AnyStorage(
     IterableStorage,
     MeasuredStorage,
     BindingStorage,
+    BatchStorage,
     Protocol,
 ):
     """Every call there is; a suite makes those of its capability."""
