@@ -96,7 +96,7 @@ def _refuse_real() -> None:
 
 
 def _refuse_early_trees() -> None:
-    trees, errors = sys.modules.get("BTrees.Interfaces"), sys.modules["ZODB.POSException"]
+    trees, errors = sys.modules.get("BTrees.Interfaces"), import_module("ZODB.POSException")
     if trees is not None and trees.BTreesConflictError is not errors.BTreesConflictError:
         raise ImportError(
             "BTrees was imported before ZODB's names were installed, and has an exception "
