@@ -384,6 +384,131 @@ static PyType_Spec registering_spec = {
     .slots = registering_slots,
 };
 
+/* Relay: passes (oid, tid) on, as a storage does that can change its file.
+
+   The target is replaced as a whole, and held during a call: whoever is in the midst
+   of one goes on with what it began with. */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *target; /* (function or None, first, second, otherwise) */
+} Relay;
+
+static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    if (PyTuple_Size(args) != 0 || kwargs != NULL) {
+        PyErr_SetString(PyExc_TypeError, "Relay takes no arguments");
+        return NULL;
+    }
+    return ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+}
+
+static int relay_traverse(PyObject *op, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(((Relay *)op)->target);
+    return 0;
+}
+
+static int relay_clear(PyObject *op) {
+    Py_CLEAR(((Relay *)op)->target);
+    return 0;
+}
+
+static void relay_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    relay_clear(op);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
+    Py_DECREF(type);
+}
+
+static PyObject *relay_aim(Relay *self, PyObject *args) {
+    PyObject *function, *first, *second, *otherwise, *target, *before;
+    if (!PyArg_ParseTuple(args, "OOOO:aim", &function, &first, &second, &otherwise))
+        return NULL;
+    target = PyTuple_Pack(4, function, first, second, otherwise);
+    if (target == NULL)
+        return NULL;
+    before = self->target;
+    self->target = target;
+    Py_XDECREF(before);
+    Py_RETURN_NONE;
+}
+
+/* Pass on arguments that have names, or are too few or too many. */
+static PyObject *call_with_names(PyObject *function, PyObject *const *args, Py_ssize_t nargs,
+                                 PyObject *names) {
+    PyObject *positional = PyTuple_New(nargs), *named = PyDict_New(), *result = NULL;
+    Py_ssize_t n;
+    if (positional == NULL || named == NULL)
+        goto done;
+    for (n = 0; n < nargs; n++)
+        if (PyTuple_SetItem(positional, n, Py_NewRef(args[n])) < 0)
+            goto done;
+    for (n = 0; names != NULL && n < PyTuple_Size(names); n++)
+        if (PyDict_SetItem(named, PyTuple_GetItem(names, n), args[nargs + n]) < 0)
+            goto done;
+    result = PyObject_Call(function, positional, named);
+done:
+    Py_XDECREF(positional);
+    Py_XDECREF(named);
+    return result;
+}
+
+static PyObject *relay_call(Relay *self, PyObject *const *args, Py_ssize_t nargs,
+                            PyObject *names) {
+    PyObject *target = self->target, *function, *result;
+    if (target == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the relay is not aimed yet");
+        return NULL;
+    }
+    Py_INCREF(target);
+    if (nargs != 2 || names != NULL) {
+        result = call_with_names(PyTuple_GetItem(target, 3), args, nargs, names);
+        Py_DECREF(target);
+        return result;
+    }
+    function = PyTuple_GetItem(target, 0);
+    result = Py_NewRef(Py_NotImplemented);
+    if (function != Py_None) {
+        Py_DECREF(result);
+        result = PyObject_CallFunctionObjArgs(function, PyTuple_GetItem(target, 1),
+                                              PyTuple_GetItem(target, 2), args[0], args[1],
+                                              NULL);
+    }
+    if (result == Py_NotImplemented) {
+        Py_DECREF(result);
+        result = PyObject_CallFunctionObjArgs(PyTuple_GetItem(target, 3), args[0], args[1], NULL);
+    }
+    Py_DECREF(target);
+    return result;
+}
+
+static PyMethodDef relay_methods[] = {
+    {"aim", (PyCFunction)relay_aim, METH_VARARGS,
+     "Call function(first, second, oid, tid) from now on; otherwise(oid, tid) where that is None "
+     "or returns NotImplemented."},
+    {"call", (PyCFunction)(void (*)(void))relay_call, METH_FASTCALL | METH_KEYWORDS,
+     "Pass oid and tid on."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot relay_slots[] = {
+    {Py_tp_doc, "Passes oid and tid on to a function that can be exchanged."},
+    {Py_tp_new, relay_new},
+    {Py_tp_dealloc, relay_dealloc},
+    {Py_tp_traverse, relay_traverse},
+    {Py_tp_clear, relay_clear},
+    {Py_tp_methods, relay_methods},
+    {0, NULL},
+};
+
+static PyType_Spec relay_spec = {
+    .name = "perdure.native._jar.Relay",
+    .basicsize = sizeof(Relay),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = relay_slots,
+};
+
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "perdure.native._jar",
@@ -407,7 +532,8 @@ PyMODINIT_FUNC PyInit__jar(void) {
         return NULL;
     latch_type = add_type(module, "Latch", &latch_spec);
     if (latch_type == NULL || add_type(module, "Loading", &loading_spec) == NULL ||
-        add_type(module, "Registering", &registering_spec) == NULL)
+        add_type(module, "Registering", &registering_spec) == NULL ||
+        add_type(module, "Relay", &relay_spec) == NULL)
         Py_CLEAR(module);
     return module;
 }

@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from zope.interface import alsoProvides
 
+from perdure import native
 from perdure.errors import POSKeyError, ReadOnlyError, StorageClosedError
 from perdure.fileops import FileOperations
 from perdure.ids import ZERO
@@ -130,12 +131,17 @@ class FileStorage:
         self._committer: Committer | None = None
         self._why_closed = f"{self._path} is closed"
         self._stop = stop
+        self._view: View | None = None
+        self._relay = native.jar.Relay() if native.jar and native.reads else None
+        if self._relay and type(self).loadBefore is FileStorage.loadBefore:
+            # What connections load by: no Python between them and the file.
+            vars(self).update(loadBefore=self._relay.call)
         self._lock = None if read_only else self._acquire_lock()
         opening = Opening(self._operations, self._path, self.blob_dir, create, read_only)
         try:
             self._blob_directory = opening.blobs()
             loading = opening.view(stop, progress)
-            self._view: View | None = loading.view
+            self._use(loading.view)
             opening.clean(self._blob_directory, loading.view)
         except BaseException:
             self._release_lock()
@@ -176,7 +182,8 @@ class FileStorage:
                     # No view means that it failed, and what the file holds is unknown.
                     self._checkpoints.close(self._view)
             finally:
-                self._view = self._committer = None  # with them goes the open file
+                self._committer = None
+                self._use(None)  # with these goes the open file
                 self._release_lock()
 
     def cleanup(self) -> None:
@@ -233,7 +240,7 @@ class FileStorage:
             if not was_replaced(view):
                 return take_in(view, wrapper)
             opening = Opening(self._operations, self._path, None, create=False, read_only=True)
-            self._view = successor(view, lambda: opening.view(None, None).view)
+            self._use(successor(view, lambda: opening.view(None, None).view))
             if wrapper is not None:
                 wrapper.invalidateCache()
             return True
@@ -250,6 +257,18 @@ class FileStorage:
 
     def _use(self, view: View | None) -> None:
         self._view = view
+        if self._relay and view is None:
+            self._relay.aim(None, None, None, self._refuse_to_load)
+        elif self._relay and view is not None:
+            self._relay.aim(
+                native.reads.load_before,
+                view.index.pages,
+                view.file.descriptor,
+                view.pure_load_before,
+            )
+
+    def _refuse_to_load(self, oid: bytes, tid: bytes) -> NoReturn:
+        raise self._closed()
 
     # Reading
 
