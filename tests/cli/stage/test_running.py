@@ -265,6 +265,27 @@ def test_options_of_a_database_do_not_belong_to_the_changes(path: Path) -> None:
     assert "belong to the address of the database" in result.stderr
 
 
+def test_the_blob_directory_of_the_database_is_not_for_the_changes(path: Path) -> None:
+    blobs = path.parent / "blobs"
+    address = f"file:{path}?blob_dir={blobs}"
+    perdure.open(address).close()
+    changes = f"file:{path.parent / 'staged.fs'}?blobstorage_dir={blobs}"
+    result = invoke("stage", address, "--changes", changes, "--", "false")
+    assert result.exit_code == 2
+    assert "need a directory of their own" in result.stderr
+    assert not (path.parent / "staged.fs").exists()
+
+
+def test_what_was_made_for_a_stage_that_cannot_begin_is_removed(path: Path) -> None:
+    address = f"file:{path}?blob_dir={path.parent / 'blobs'}"
+    perdure.open(address).close()
+    before = sorted(path.parent.rglob("*"))
+    changes = path.parent / "staged.fs"
+    result = invoke("stage", address, "--changes", changes, "--at", "1999-01-01", "--", "false")
+    assert result.exit_code == 1
+    assert sorted(path.parent.rglob("*")) == before
+
+
 def test_another_database_is_not_staged_over_with_the_same_changes(path: Path) -> None:
     production = perdure.FileStorage(path, read_only=True)
     changes = perdure.FileStorage(path.parent / "staged.fs")

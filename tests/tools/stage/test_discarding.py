@@ -56,3 +56,24 @@ def test_changes_without_blobs_are_discarded_too(library: Library) -> None:
     stage.prepare(library.production, changes)
     assert stage.discard(changes) == 0
     assert not (library.directory / "other.fs").exists()
+
+
+def test_blobs_that_are_not_of_the_stage_stay(library: Library) -> None:
+    shared = library.directory / "shared"
+    other = perdure.DB(perdure.FileStorage(library.directory / "other.fs", blob_dir=shared))
+    with other.transaction() as connection:
+        connection.root.cover = perdure.Blob(b"not of the stage")
+    changes = library.changes(blob_dir=shared)
+    storage = stage.open_stage(library.production, changes, close_production=False)
+    with (
+        perdure.DB(storage) as db,
+        db.transaction() as connection,
+        connection.root.cover.open("w") as file,
+    ):
+        file.write(b"staged")
+    before = sum(path.suffix == ".blob" for path in shared.rglob("*"))
+    stage.discard(library.changes(blob_dir=shared))
+    assert sum(path.suffix == ".blob" for path in shared.rglob("*")) == before - 1
+    with other.transaction() as connection, connection.root.cover.open() as file:
+        assert file.read() == b"not of the stage"
+    other.close()

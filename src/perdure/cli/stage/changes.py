@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,7 +16,10 @@ from perdure.cli.addresses import refuse_missing_file
 from perdure.opening import Address, absolute_address, forms, open_storage, parse
 from perdure.opening.address import read_only_address
 
-__all__ = ["changes_address", "opened_changes"]
+__all__ = ["BLOB_OPTIONS", "changes_address", "opened_changes"]
+
+BLOB_OPTIONS: Final = frozenset({"blob_dir", "blobstorage_dir"})
+"""The options of an address that name a blob directory."""
 
 
 def changes_address(changes: str, *, blobs: bool = False) -> Address:
@@ -27,7 +30,7 @@ def changes_address(changes: str, *, blobs: bool = False) -> Address:
             "options of the database belong to the address of the database",
             param_hint="CHANGES",
         )
-    if address.scheme == "file" and not address.options.keys() & {"blob_dir", "blobstorage_dir"}:
+    if address.scheme == "file" and not BLOB_OPTIONS & address.options.keys():
         directory = Path(address.text + ".blobs")
         if blobs or directory.is_dir():
             address = replace(address, options={**address.options, "blob_dir": str(directory)})

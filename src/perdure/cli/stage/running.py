@@ -17,7 +17,7 @@ from perdure.capabilities import capabilities_of
 from perdure.cli.addresses import refuse_missing_file
 from perdure.cli.arguments import moment, moment_text
 from perdure.cli.opened import opened_storage
-from perdure.cli.stage.changes import changes_address
+from perdure.cli.stage.changes import BLOB_OPTIONS, changes_address
 from perdure.ids import ZERO, tid_repr
 from perdure.opening import (
     ENVIRONMENT_VARIABLE,
@@ -28,6 +28,7 @@ from perdure.opening import (
     open_storage,
     parse,
 )
+from perdure.storages import FileStorage
 from perdure.tools import stage
 
 __all__ = ["command"]
@@ -67,19 +68,28 @@ def _prepare(address: str, changes: str, at: bytes | None) -> tuple[str, stage.M
     base = replace(production, database={})
     with opened_storage(address) as below:
         above = changes_address(changes, blobs=capabilities_of(below).blobs)
+        if _blob_directories(above) & _blob_directories(base):
+            raise click.BadParameter(
+                "the blobs of the changes need a directory of their own", param_hint="--changes"
+            )
         storage: Any = open_storage(above)
         is_new = storage.lastTransaction() == ZERO
         try:
             mark = stage.prepare(below, storage, at, address=address_text(base))
         except BaseException:
+            if is_new and isinstance(storage, FileStorage):
+                stage.remove(storage)
             storage.close()
-            if is_new:
-                storage.cleanup()
             raise
         storage.close()
     snapshot = Address("before", tid_repr(mark.before), (base,))
     staged = Address("demo", "", (snapshot, above), {}, production.database)
     return address_text(staged), mark
+
+
+def _blob_directories(address: Address) -> set[str]:
+    found = {address.options[name] for name in BLOB_OPTIONS if name in address.options}
+    return found.union(*map(_blob_directories, address.layers))
 
 
 def _refuse_missing_command(name: str) -> None:

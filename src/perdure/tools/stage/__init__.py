@@ -10,7 +10,7 @@ discarding  or they go
 
 from perdure.tools.stage.applying import EXTENSION_KEY, Applied, apply
 from perdure.tools.stage.beginning import open_stage, prepare
-from perdure.tools.stage.discarding import discard
+from perdure.tools.stage.discarding import discard, remove
 from perdure.tools.stage.mark import MARK_OID, Mark, read_mark
 from perdure.tools.stage.status import StagedClass, StagedObject, Status, difference, status
 
@@ -28,5 +28,6 @@ __all__ = [
     "open_stage",
     "prepare",
     "read_mark",
+    "remove",
     "status",
 ]
