@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from perdure.fileops import FileOperations
 from perdure.ids import p64
 from perdure.storages import (
     BeforeStorage,
@@ -16,6 +17,7 @@ from perdure.storages import (
     encrypted,
 )
 from perdure.testing.contract import (
+    BatchContract,
     BindingContract,
     BlobContract,
     BlobRestoreContract,
@@ -41,6 +43,16 @@ ENCRYPTED = {
     "test_the_file_is_taken_over_not_copied": "it is encrypted on its way, which makes another",
     "test_history_is_newest_first_and_as_long_as_asked": "sizes are those of encrypted records",
 }
+
+
+class Unsynced(FileOperations):
+    """What is tested here is what layers do; no crash will be asked about the files."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+    def sync_directory(self, path: Path) -> None:
+        pass
 
 
 class Layer(
@@ -94,6 +106,7 @@ class TestEncryptedOverDemo(Layer):
 
 class InFile(
     Layer,
+    BatchContract,
     RecordIterationContract,
     ExternalGCContract,
     MeasuredContract,
@@ -107,7 +120,8 @@ class InFile(
     @pytest.fixture
     def make_storage(self, tmp_path: Path, layered: Callable[[Any], Any]) -> Callable[[str], Any]:
         def make(name: str) -> Any:
-            return layered(FileStorage(tmp_path / name, blob_dir=tmp_path / f"{name}.blobs"))
+            blobs = tmp_path / f"{name}.blobs"
+            return layered(FileStorage(tmp_path / name, blob_dir=blobs, operations=Unsynced()))
 
         return make
 
@@ -150,7 +164,7 @@ class TestDemoOverDemoOverBeforeOverCompressedOverFile(Layer, BindingContract):
     @pytest.fixture
     def make_storage(self, tmp_path: Path) -> Callable[[str], Any]:
         def make(name: str) -> Any:
-            live = compressed(FileStorage(tmp_path / f"{name}.fs"))
+            live = compressed(FileStorage(tmp_path / f"{name}.fs", operations=Unsynced()))
             write(live, UNRELATED)
             below = DemoStorage(base=BeforeStorage(live))
             write(live, {p64(0xBEEF): cell("later" * 20)})  # out of sight

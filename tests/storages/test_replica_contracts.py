@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from perdure.fileops import FileOperations
 from perdure.storages import FileStorage, MappingStorage, ReplicatingStorage, compressed, encrypted
 from perdure.testing.contract import (
+    BatchContract,
     BindingContract,
     BlobContract,
     BlobRestoreContract,
@@ -21,6 +23,16 @@ from perdure.testing.contract import (
     StorageContract,
     UndoContract,
 )
+
+
+class Unsynced(FileOperations):
+    """What is tested here is what layers do; no crash will be asked about the files."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+    def sync_directory(self, path: Path) -> None:
+        pass
 
 
 class Replicated(
@@ -46,7 +58,7 @@ class TestReplicatedMemory(Replicated):
         )
 
 
-class TestReplicatedFile(Replicated, MeasuredContract, ReopenContract):
+class TestReplicatedFile(Replicated, BatchContract, MeasuredContract, ReopenContract):
     """In the background: to a file that is opened by the function, and one that is encrypted."""
 
     @pytest.fixture
@@ -54,7 +66,7 @@ class TestReplicatedFile(Replicated, MeasuredContract, ReopenContract):
         def make(name: str) -> Any:
             def opened(role: str) -> Any:
                 path = tmp_path / f"{name}-{role}"
-                return FileStorage(path, blob_dir=f"{path}.blobs")
+                return FileStorage(path, blob_dir=f"{path}.blobs", operations=Unsynced())
 
             return ReplicatingStorage(
                 opened("main"),

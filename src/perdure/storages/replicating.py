@@ -21,6 +21,7 @@ from perdure.errors import POSKeyError, Unsupported
 from perdure.ids import MAX_TID, ZERO, tid_repr
 from perdure.interfaces import (
     INTERFACES,
+    BatchStorage,
     Bind,
     BindingStorage,
     BlobRestoreableStorage,
@@ -93,6 +94,7 @@ class ReplicatingStorage:
             (below.blobs, BlobStorage),
             (below.blob_restore, BlobRestoreableStorage),
             (below.counting, MeasuredStorage),
+            (below.batches, BatchStorage),
             (below.binding, BindingStorage),
         )
         alsoProvides(self, *(INTERFACES[protocol] for has, protocol in declared if has))
@@ -226,6 +228,10 @@ class ReplicatingStorage:
         oid: bytes = self.base.new_oid()
         return oid
 
+    def new_oids(self, count: int) -> list[bytes]:
+        oids: list[bytes] = self.base.new_oids(count)
+        return oids
+
     def tpc_begin(
         self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "
     ) -> None:
@@ -238,6 +244,11 @@ class ReplicatingStorage:
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
     ) -> None:
         self.base.store(oid, serial, data, version, transaction)
+
+    def store_all(
+        self, records: Sequence[tuple[bytes, bytes, bytes]], transaction: HasMetaData
+    ) -> None:
+        self.base.store_all(records, transaction)
 
     def restore(
         self,

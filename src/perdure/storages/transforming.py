@@ -23,6 +23,7 @@ from perdure.errors import POSKeyError, StorageTransactionError
 from perdure.ids import MAX_TID, ZERO
 from perdure.interfaces import (
     INTERFACES,
+    BatchStorage,
     Bind,
     BindingStorage,
     BlobRestoreableStorage,
@@ -129,6 +130,7 @@ class TransformingStorage:
             (below.blobs, BlobStorage),
             (below.blob_restore, BlobRestoreableStorage),
             (below.counting, MeasuredStorage),
+            (below.batches, BatchStorage),
             # What is bound here already needs no second bond, and has no room for it.
             (below.binding and not self.transform.binds, BindingStorage),
         )
@@ -274,6 +276,10 @@ class TransformingStorage:
         oid: bytes = self.base.new_oid()
         return oid
 
+    def new_oids(self, count: int) -> list[bytes]:
+        oids: list[bytes] = self.base.new_oids(count)
+        return oids
+
     def tpc_begin(
         self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "
     ) -> None:
@@ -300,6 +306,13 @@ class TransformingStorage:
     ) -> None:
         below = self._draft(transaction).below
         self.base.store(oid, serial, self.transform.transform(oid, data), version, below)
+
+    def store_all(
+        self, records: Sequence[tuple[bytes, bytes, bytes]], transaction: HasMetaData
+    ) -> None:
+        below, transform = self._draft(transaction).below, self.transform.transform
+        stored = [(oid, serial, transform(oid, data)) for oid, serial, data in records]
+        self.base.store_all(stored, below)
 
     def restore(
         self,
