@@ -57,6 +57,9 @@ class Packing:
             pack.run(self.committer.exclusive, swap)
         for copy, snapshot in zip(packed, snapshots, strict=True):
             self._finish(copy, snapshot, stop)
+        if not packed:
+            # Nothing of the file goes. Blobs may that a crash left; NAME.old stays as it is.
+            self._pack_blobs(view, stop, None)
 
     def pack_with(
         self, view: View, stop: bytes, packer: Callable[[], tuple[int, Mapping[bytes, int]] | None]
@@ -86,13 +89,15 @@ class Packing:
 
     def _finish(self, copy: View, snapshot: IndexSnapshot, stop: bytes) -> None:
         self.checkpoints.save(snapshot)
+        self._pack_blobs(copy, stop, self.operations if self.keep_old else None)
+
+    def _pack_blobs(self, view: View, stop: bytes, keep_old: FileOperations | None) -> None:
         if self.blobs is None:
             return
         consequence = "the file is packed; what was not removed goes with the next pack"
         with access(self.blobs.path, "pack it", consequence):
-            keep_old = self.operations if self.keep_old else None
-            # Whatever is committed from now on is later than the last in the copy.
-            pack_blobs(self.blobs, min(stop, copy.last_tid), _having_revision(copy), keep_old)
+            # Whatever is committed from now on is later than the last in the view.
+            pack_blobs(self.blobs, min(stop, view.last_tid), _having_revision(view), keep_old)
 
 
 def _having_revision(view: View) -> Callable[[bytes, bytes], bool]:
