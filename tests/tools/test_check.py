@@ -2,7 +2,9 @@
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,26 +14,32 @@ import ZODB.FileStorage
 from persistent.mapping import PersistentMapping
 
 import perdure
+from perdure import native
 from perdure.errors import FileMissingError, FileStorageFormatError
 from perdure.ids import ZERO, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.objects.blob import Blob
 from perdure.storages import FileStorage, MappingStorage
 from perdure.storages.file.format import RECORD_HEADER
+from perdure.storages.file.index import PositionIndex
+from perdure.storages.file.indexfile import pack_index, unpack_index
 from perdure.tools import (
     Checked,
     DamagedTransaction,
     MissingBlob,
     MissingObject,
+    OrphanBlob,
     TornEnd,
     UnfinishedEnd,
     UnreadableRecord,
     WrongChecksum,
+    WrongIndex,
     WrongOrder,
     WrongPointer,
     check,
     check_file,
 )
+from samples.file_histories import damage, make_history
 from samples.file_operations import Unsynced
 from samples.objects import Counter, Node
 from samples.transactions import write
@@ -388,3 +396,89 @@ def test_progress_is_told_in_bytes(path: Path) -> None:
     told: list[tuple[int, int | None]] = []
     check_file(path, progress=lambda done, total: told.append((done, total)))
     assert told == [(ends[-1], 2 * ends[-1]), (2 * ends[-1], 2 * ends[-1])]
+
+
+def test_a_blob_without_a_record_is_found_and_is_no_damage(tmp_path: Path, path: Path) -> None:
+    blob_dir = tmp_path / "blobs"
+    with perdure.DB(path, blob_dir=str(blob_dir)) as db:
+        with db.transaction() as connection:
+            connection.root.blob = Blob(b"one")
+        tid = db.lastTransaction()
+        first = Path(db.storage.loadBlob(connection_oid(db), tid))
+    orphan = first.with_name(first.name.replace(first.name[2:18], "03ab000000000000"))
+    orphan.write_bytes(b"of nobody")
+    later = first.with_name(first.name.replace(first.name[2:18], "7fffffffffffffff"))
+    later.write_bytes(b"of a transaction under way")
+    found = check_file(path, blob_dir=blob_dir)
+    assert found.sound
+    (finding,) = found.findings
+    assert isinstance(finding, OrphanBlob)
+    assert finding.tid == bytes.fromhex("03ab000000000000")
+    assert str(orphan) in str(finding)
+
+
+def connection_oid(db: Any) -> bytes:
+    """Return the oid of `root.blob`."""
+    with db.transaction() as connection:
+        oid: bytes = connection.root.blob._p_oid
+    return oid
+
+
+def test_the_saved_index_is_compared_with_the_file(path: Path) -> None:
+    fill(path)
+    index = path.with_name("app.fs.index")
+    assert check_file(path).index == "up to date"
+    saved = unpack_index(index.read_bytes())
+    wrong = PositionIndex()
+    wrong.update({**dict(saved.positions.items()), ZERO: 4})
+    index.write_bytes(pack_index(wrong, saved.position, saved.last_tid or ZERO))
+    (finding,) = check_file(path).findings
+    assert isinstance(finding, WrongIndex)
+    assert (finding.oid, finding.found) == (ZERO, f"{index} with a record at 4")
+    wrong.remove(ZERO)
+    index.write_bytes(pack_index(wrong, saved.position, saved.last_tid or ZERO))
+    (finding,) = check_file(path).findings
+    assert finding.found == f"{index} with no record"
+
+
+def test_an_index_that_opening_would_not_use_is_told_and_no_damage(path: Path) -> None:
+    ends = fill(path)
+    index = path.with_name("app.fs.index")
+    whole = index.read_bytes()
+    saved = unpack_index(whole)
+    early = PositionIndex()
+    early.update({oid: at for oid, at in saved.positions.items() if at < ends[0]})
+    for data, told in [
+        (whole[:-1] + bytes([whole[-1] ^ 1]), "not usable (its checksum is wrong): opening reads"),
+        (b"", "not usable (it cannot be read"),
+        (pack_index(saved.positions, ends[-1] + 1, ZERO), f"of {ends[-1] + 1:,} bytes, more than"),
+        (pack_index(early, ends[0], ZERO), f"{ends[-1] - ends[0]:,} bytes behind, which opening"),
+    ]:
+        index.write_bytes(data)
+        found = check_file(path)
+        assert found.findings == ()
+        assert found.index.startswith(told)
+    index.unlink()
+    assert check_file(path).index.startswith("missing")
+
+
+def without_order(found: Checked) -> Any:
+    return replace(found, findings=tuple(sorted(found.findings, key=repr)))
+
+
+@pytest.mark.native
+@pytest.mark.skipif(not native.filescan, reason="native code is not in use")
+@pytest.mark.parametrize("seed", range(6))
+def test_native_code_finds_the_same_in_sound_and_damaged_files(
+    seed: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_history(path, seed, count=15)
+    sound, random = path.read_bytes(), Random(seed)
+    for number in range(30):
+        follow_references = bool(number % 2)
+        natively = check_file(path, follow_references=follow_references)
+        with monkeypatch.context() as patch:
+            patch.setattr(native, "filescan", None)
+            purely = check_file(path, follow_references=follow_references)
+        assert without_order(natively) == without_order(purely)
+        path.write_bytes(damage(random, sound))

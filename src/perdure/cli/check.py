@@ -79,6 +79,8 @@ def _print(found: Checked) -> None:
         what.append(f"{found.unchecked:,} transactions without a checksum")
     if not found.references:
         what.append("references not followed")
+    if found.index:
+        what.append(f"index {found.index}")
     click.echo(f"{found.name}: {', '.join(what)}")
     for finding in found.findings:
         click.echo(f"{_kind(finding)}: {finding}")
@@ -102,6 +104,7 @@ def _as_data(found: Checked) -> dict[str, Any]:
         "records": found.records,
         "objects": found.objects,
         "references": found.references,
+        "index": found.index,
         "classes": [
             {"class": room.class_name, "count": room.count, "size_bytes": room.size_bytes}
             for room in found.classes

@@ -79,16 +79,16 @@ static PyObject *positions_put(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-static PyObject *positions_mark(PyObject *self, PyObject *args, uint64_t mark, int make) {
+static PyObject *positions_mark(PyObject *self, PyObject *args, uint64_t mark) {
     PyObject *oid;
     int set;
     uint64_t value, *entry;
     if (!PyArg_ParseTuple(args, "Op", &oid, &set) || refuse_busy(((Positions *)self)->busy) ||
         !oid_of(oid, &value))
         return NULL;
-    entry = make ? entry_for(&((Positions *)self)->positions, value)
-                 : entry_of(&((Positions *)self)->positions, value);
-    if (entry == NULL && make)
+    entry = set ? entry_for(&((Positions *)self)->positions, value)
+                : entry_of(&((Positions *)self)->positions, value);
+    if (entry == NULL && set)
         return PyErr_NoMemory();
     if (entry != NULL)
         *entry = set ? *entry | mark : *entry & ~mark;
@@ -96,11 +96,11 @@ static PyObject *positions_mark(PyObject *self, PyObject *args, uint64_t mark, i
 }
 
 static PyObject *positions_set_gone(PyObject *self, PyObject *args) {
-    return positions_mark(self, args, GONE, 0);
+    return positions_mark(self, args, GONE);
 }
 
 static PyObject *positions_set_blob(PyObject *self, PyObject *args) {
-    return positions_mark(self, args, BLOB, 0);
+    return positions_mark(self, args, BLOB);
 }
 
 static PyObject *positions_marked(PyObject *self, PyObject *oid, uint64_t mark) {

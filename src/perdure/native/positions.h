@@ -163,7 +163,7 @@ static inline int larger_row(struct page *page) {
     return 1;
 }
 
-/* Return the entry of an oid, made if there was none: then it is 0, and must not stay so.
+/* Return the entry of an oid, made if there was none: then it is 0, which is as good as none.
    NULL if there is no memory. */
 static inline uint64_t *entry_for(struct positions *positions, uint64_t oid) {
     struct page *page = page_of(positions, oid >> 16);

@@ -2,7 +2,8 @@
 
 from perdure.tools.backup import BackedUp, BackedUpBlob, Manifest, Restored, back_up, restore
 from perdure.tools.census import DAMAGED, ClassRoom, census
-from perdure.tools.check import Checked, check, check_file
+from perdure.tools.check import check, check_file
+from perdure.tools.checked import Checked
 from perdure.tools.copying import copy
 from perdure.tools.filestate import FileState, file_state
 from perdure.tools.findings import (
@@ -10,10 +11,12 @@ from perdure.tools.findings import (
     Finding,
     MissingBlob,
     MissingObject,
+    OrphanBlob,
     TornEnd,
     UnfinishedEnd,
     UnreadableRecord,
     WrongChecksum,
+    WrongIndex,
     WrongOrder,
     WrongPointer,
 )
@@ -53,6 +56,7 @@ __all__ = [
     "MissingBlob",
     "MissingObject",
     "Moment",
+    "OrphanBlob",
     "PackEstimate",
     "Packed",
     "PastRevision",
@@ -68,6 +72,7 @@ __all__ = [
     "UnfinishedEnd",
     "UnreadableRecord",
     "WrongChecksum",
+    "WrongIndex",
     "WrongOrder",
     "WrongPointer",
     "back_up",

@@ -14,12 +14,15 @@ __all__ = [
     "Finding",
     "MissingBlob",
     "MissingObject",
+    "OrphanBlob",
     "TornEnd",
     "UnfinishedEnd",
     "UnreadableRecord",
     "WrongChecksum",
+    "WrongIndex",
     "WrongOrder",
     "WrongPointer",
+    "missing_object",
 ]
 
 
@@ -125,3 +128,29 @@ class UnfinishedEnd(Finding):
 
     damage: ClassVar[bool] = False
     consequence: ClassVar[str] = "it does not count, and nothing of it can be read"
+
+
+@dataclass(frozen=True, slots=True)
+class WrongIndex(Finding):
+    """The saved index, which opening would use, says otherwise than the file."""
+
+    consequence: ClassVar[str] = (
+        "opened with it, the storage shows the wrong records; remove the index file, so that "
+        "opening makes it anew"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OrphanBlob(Finding):
+    """A file of a blob, by the transaction `tid`, of which there is no record."""
+
+    tid: bytes = b""
+
+    damage: ClassVar[bool] = False
+    consequence: ClassVar[str] = "it takes room and nothing else; the next pack removes it"
+
+
+def missing_object(position: int | None, oid: bytes, target: bytes) -> MissingObject:
+    """Return what to say of a record of `oid` that refers to `target`, which is not there."""
+    found = f"a reference to oid {oid_repr(target)}"
+    return MissingObject(position, found, "one to an object that exists", oid, target)
