@@ -17,6 +17,9 @@ from typing import Any
 
 from zope.interface import implementedBy
 
+from perdure.opening.options import DATABASE_OPTIONS
+from perdure.opening.registry import forms
+
 Parameters = list[tuple[str, str, str]]  # kind, name, default
 
 
@@ -209,6 +212,23 @@ def assigned(cls: type) -> set[str]:
     return found
 
 
+def addresses(
+    comparison: Comparison, scheme: str, facts: dict[str, Any], parameters: list[str]
+) -> None:
+    """Look for a scheme of `zodburi`, and its options, among those of `perdure.open`."""
+    if scheme not in forms:
+        comparison.missing(f"zodburi {scheme}")
+        return
+    known = {*forms[scheme].options, *DATABASE_OPTIONS}
+    for kind, names in facts.items():
+        for name in names if kind.endswith("_args") else ():
+            if name not in known:
+                comparison.missing(f"zodburi {scheme}?{name}")
+    for name in parameters:
+        if name not in known:
+            comparison.missing(f"zodburi {scheme}?connection_{name}")
+
+
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         listed = json.load(file)
@@ -224,6 +244,8 @@ def main() -> None:
             comparison.missing(target)
         if name not in {script.name for script in distribution("perdure").entry_points}:
             comparison.missing(f"console script {name}")
+    for scheme, facts in listed["zodburi"]["schemes"].items():
+        addresses(comparison, scheme, facts, listed["zodburi"]["connection_parameters"])
     for name in listed["loggers"]:
         comparison.found[f"logger {name}"] = "is below `perdure`"
     json.dump(comparison.found, sys.stdout, indent=1)

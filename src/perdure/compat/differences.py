@@ -233,6 +233,12 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
         "two distributions must not install commands of the same name",
     ),
     Difference(
+        tuple(f"zodburi {name}" for name in ("zeo", "sqlite", "postgres", "mysql", "oracle")),
+        "`zodburi.resolve_uri`, which runs on Perdure; `perdure.open` takes the other schemes, "
+        "with zodburi's options",
+        "their packages bring the resolvers",
+    ),
+    Difference(
         ("logger ZODB.*",),
         "loggers below `perdure`, and `ZODB.…` only for what is there for ZODB's names",
         "a program that filters by name has to name the new ones",

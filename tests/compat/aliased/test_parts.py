@@ -7,6 +7,7 @@ import pytest
 import transaction
 import ZODB
 import ZODB.broken
+import ZODB.FileStorage
 import ZODB.loglevels
 import ZODB.MappingStorage
 import ZODB.transact
@@ -239,3 +240,45 @@ def test_activity_log_levels_undo_info_and_odds() -> None:
     assert owner.answer == 1
     metadata = TransactionMetaData("u", "d", b"exactly these bytes")
     assert metadata.extension_bytes == b"exactly these bytes"
+
+
+def test_a_weak_reference_is_exported_and_imported() -> None:
+    db = ZODB.MappingStorage.DB()
+    with db.transaction() as connection:
+        root = connection.root()
+        root["pair"] = PersistentMapping(strong=PersistentMapping(x=1))
+        root["pair"]["weak"] = WeakRef(root["pair"]["strong"])
+        connection.transaction_manager.commit()
+        exported = connection.exportFile(root["pair"]._p_oid)
+        root["copy"] = connection.importFile(exported)
+        exported.close()
+        assert root["copy"]["weak"]() is root["copy"]["strong"]
+        assert root["copy"]["weak"]() is not root["pair"]["strong"]
+    db.close()
+
+
+def test_what_is_set_on_an_instance_counts(tmp_path) -> None:
+    """Wrappers copy bound methods, and servers replace the resolution of conflicts."""
+    storage = ZODB.FileStorage.FileStorage(str(tmp_path / "d.fs"))
+    db = ZODB.DB(storage)
+    with db.transaction() as connection:
+        connection.root.length = Length()
+    asked = []
+
+    def never(oid, committed, old, new, data=b""):
+        asked.append(oid)
+        raise ConflictError(oid=oid)
+
+    storage.tryToResolveConflict = never
+    one, two = transaction.TransactionManager(), transaction.TransactionManager()
+    first, second = db.open(one), db.open(two)
+    first.root.length.change(1)
+    second.root.length.change(1)
+    one.commit()
+    with pytest.raises(ConflictError):
+        two.commit()
+    assert asked == [first.root.length._p_oid]
+    two.abort()
+    first.close()
+    second.close()
+    db.close()
