@@ -41,6 +41,7 @@ ENGINES = {
     "zodb": Engine(
         "zodb",
         {
+            "Blob": "ZODB.blob",
             "DB": "ZODB.DB",
             "FileStorage": "ZODB.FileStorage",
             "ConflictError": "ZODB.POSException",
@@ -50,6 +51,7 @@ ENGINES = {
     "perdure": Engine(
         "perdure",
         {
+            "Blob": "perdure",
             "DB": "perdure",
             "FileStorage": "perdure",
             "ConflictError": "perdure.errors",

@@ -71,3 +71,19 @@ def test_a_file_cannot_be_pickled(tmp_path: Path) -> None:
         for attempt in (pickle.dumps, copy.copy):
             with pytest.raises(TypeError, match="cannot be pickled"):
                 attempt(file)
+
+
+def test_much_data_arrives_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    pieces = [bytes([number]) * 700_000 for number in range(20)]
+    with BlobFile(str(path), "w", Opened()) as file:
+        for piece in pieces:
+            assert file.write(piece) == len(piece)
+        file.seek(5)
+        file.write(b"!" * 5_000_000)
+        assert file.tell() == 5_000_005
+        file.seek(0, os.SEEK_END)
+        file.write(b"?" * 9_000_000)
+    whole = bytearray(b"".join(pieces) + b"?" * 9_000_000)
+    whole[5:5_000_005] = b"!" * 5_000_000
+    assert path.read_bytes() == whole
