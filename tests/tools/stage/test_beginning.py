@@ -16,10 +16,8 @@ from perdure.errors import (
     WrongDatabaseError,
 )
 from perdure.ids import after, before
-from perdure.interfaces import TransactionMetaData
-from perdure.storages import DemoStorage, MappingStorage
+from perdure.storages import MappingStorage
 from perdure.tools import copy, pack, stage
-from perdure.tools.stage.mark import FIRST_NEW_OID
 from samples.staging import Library, retitle, title
 
 
@@ -236,25 +234,3 @@ def test_a_production_that_only_reads_will_do_while_another_writes(library: Libr
             assert title(0)(connection.root) == "Book 0"
     with pytest.raises(StorageClosedError):
         production.load(b"\0" * 8)
-
-
-def test_the_oids_of_a_stage_are_those_of_a_demo_storage() -> None:
-    assert DemoStorage().new_oid() >= FIRST_NEW_OID > stage.MARK_OID
-
-
-def test_a_mark_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    changes = MappingStorage("changes")
-    with perdure.DB(changes) as db:
-        for data in (b"nonsense", b"\x80\x03cm\nC\n.}."):
-            snapshot = db.new_snapshot(None)
-            metadata = TransactionMetaData()
-            snapshot.tpc_begin(metadata)
-            try:
-                serial = changes.getTid(stage.MARK_OID)
-            except KeyError:
-                serial = b"\0" * 8
-            snapshot.store(stage.MARK_OID, serial, data, "", metadata)
-            snapshot.tpc_vote(metadata)
-            snapshot.tpc_finish(metadata)
-            with pytest.raises(StagingError, match="cannot be read"):
-                stage.read_mark(changes)

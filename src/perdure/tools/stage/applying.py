@@ -84,11 +84,11 @@ def apply(
     `ReadOnlyError`; and `Unsupported` where there are blobs and the database keeps none.
     Then nothing is applied.
     """
-    mark = read_mark(changes)
     for storage in (changes, database.storage):
         if storage.isReadOnly():
             raise ReadOnlyError(f"{storage.getName()} is open for reading only; applying writes it")
     with _one_at_a_time:
+        mark = read_mark(changes)
         _check(mark, changes, database.storage)
         note = note or f"apply {changes.getName()}, staged as of before {tid_repr(mark.before)}"
         applied = _Applying(mark, changes, database, user, note, progress).run()
