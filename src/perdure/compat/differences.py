@@ -67,6 +67,7 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
     Difference(
         (
             *_in("DB", "DB.__init__"),
+            *_in("config", "FileStorage.open"),
             *_in("FileStorage.FileStorage.FileStorage", "__init__", "pack"),
             *_in("MappingStorage.MappingStorage", "history", "tpc_begin"),
             *_in("POSException", "ConflictError.__init__"),

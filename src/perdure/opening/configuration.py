@@ -8,6 +8,7 @@ ZConfig reads the file; it comes with the extra ``zconfig``.
 
 import difflib
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -22,9 +23,11 @@ from perdure.opening.writing import address_text
 
 __all__ = ["ZCONFIG"]
 
+_OURS: Final = Path(__file__).resolve().parents[1]
+
 _SCHEMA: Final = """
 <schema>
-  <import package="perdure.opening" file="sections.xml"/>
+  <import package="{package}" file="{file}"/>
   <multisection type="ZODB.storage" name="*" attribute="storages"/>
   <multisection type="ZODB.database" name="*" attribute="databases"/>
 </schema>
@@ -75,13 +78,26 @@ def _configuration(address: Address) -> Any:
     path = Path(address.text).expanduser()
     if not path.is_file():
         raise FileMissingError(path)
-    schema = ZConfig.loadSchemaFile(StringIO(_SCHEMA))
+    package, file = _sections()
+    schema = ZConfig.loadSchemaFile(StringIO(_SCHEMA.format(package=package, file=file)))
     try:
         return ZConfig.loadConfig(schema, str(path.absolute()))[0]
     except (ZConfig.ConfigurationError, UnicodeDecodeError) as error:
         found = " ".join(str(error).split()).removesuffix(" (line -1, -1)")
         reason = f"cannot be read: {found}"
         raise AddressError(address_text(address), address.text, reason) from error
+
+
+def _sections() -> tuple[str, str]:
+    """Return the package and file that define the sections.
+
+    Where `ZODB` leads to Perdure it is ZODB's own: the components of other packages
+    import that one, and ZConfig wants each section defined once.
+    """
+    found = find_spec("ZODB")
+    if found is not None and found.origin is not None and _OURS in Path(found.origin).parents:
+        return "ZODB", "component.xml"
+    return "perdure.opening", "sections.xml"
 
 
 ZCONFIG: Final = Scheme(

@@ -12,6 +12,8 @@ from ZODB.DemoStorage import DemoStorage
 from ZODB.FileStorage import FileStorage
 from ZODB.MappingStorage import MappingStorage
 
+import perdure
+
 
 def found(connection, module: str, name: str) -> type:
     return dict
@@ -147,7 +149,7 @@ def test_a_packer_is_named_or_made_by_an_expression(tmp_path: Path) -> None:
         text.format(tmp_path / "b.fs", f"{__name__}:lambda *args: found")
     )
     made.close()
-    with pytest.raises(ValueError, match="could not be imported"):
+    with pytest.raises(ValueError, match="cannot be imported"):
         ZODB.config.storageFromString(text.format(tmp_path / "c.fs", "no.such.packer"))
 
 
@@ -185,3 +187,21 @@ def test_other_schemas_import_the_sections_of_zodb() -> None:
     assert storage.base.load(b"\0" * 8)[0].startswith(b".z")
     db.close()
     transaction.abort()
+
+
+def test_an_address_reads_files_that_import_the_sections_of_others(tmp_path: Path) -> None:
+    conf = tmp_path / "app.conf"
+    conf.write_text(
+        "%import zc.zlibstorage\n%import ZODB\n"
+        f"<zodb main>\ncache-size 11\n<zlibstorage>\n<filestorage>\npath {tmp_path}/d.fs\n"
+        "</filestorage>\n</zlibstorage>\n</zodb>\n"
+    )
+    db = perdure.open(f"zconfig:{conf}#main")
+    assert db.getCacheSize() == 11
+    assert isinstance(db.storage.base, FileStorage)
+    db.close()
+    conf.write_text(f"<zodb>\n<filestorage>\npath {tmp_path}/d.fs\n</filestorage>\n</zodb>\n")
+    db = perdure.open(f"zconfig:{conf}", read_only=True)
+    assert db.storage.isReadOnly()
+    assert isinstance(db.storage, FileStorage)
+    db.close()

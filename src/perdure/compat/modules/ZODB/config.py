@@ -4,15 +4,19 @@ ZConfig reads the file and makes a factory of each section; `open` makes what it
 describes. It takes the extra `zconfig`.
 """
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
 from io import StringIO
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from perdure.errors import Unsupported
 from perdure.opening import DB
+from perdure.opening.sections import (
+    DatabaseSection,
+    FileSection,
+    imported,
+    open_section,
+    packer,
+)
 from perdure.storages import demo, file, memory
 
 try:
@@ -75,11 +79,7 @@ def getStorageSchema() -> Any:
 
 def importable_name(name: str) -> Any:
     """Return what a dotted name means; `ValueError` if it cannot be imported."""
-    module, _, attribute = name.rpartition(".")
-    try:
-        return attrgetter(attribute)(import_module(module))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"The object named by {name!r} could not be imported: {error}") from error
+    return imported(name)
 
 
 def databaseFromString(s: str) -> DB:
@@ -151,34 +151,14 @@ class BaseConfig:
         raise NotImplementedError
 
 
-class ZODBDatabase(BaseConfig):
+class ZODBDatabase(BaseConfig, DatabaseSection):
     """`<zodb>`: a database."""
 
     def open(self, databases: dict[str, Any] | None = None) -> DB:
-        section = self.config
-        options: dict[str, Any] = {}
-        if section.pool_timeout is not None:
-            options["pool_timeout"] = section.pool_timeout
-        if section.allow_implicit_cross_references is not None:
-            options["xrefs"] = section.allow_implicit_cross_references
-        if section.class_factory is not None:
-            options["class_factory"] = section.class_factory
-        storage = section.storage.open()
+        options = {**self.options, "database_name": self.config.database_name or self.name or ""}
+        storage = open_section(self.storage)
         try:
-            return DB(
-                storage,
-                pool_size=section.pool_size,
-                cache_size=section.cache_size,
-                cache_size_bytes=section.cache_size_bytes,
-                large_record_size=section.large_record_size,
-                historical_pool_size=section.historical_pool_size,
-                historical_cache_size=section.historical_cache_size,
-                historical_cache_size_bytes=section.historical_cache_size_bytes,
-                historical_timeout=section.historical_timeout,
-                database_name=section.database_name or self.name or "",
-                databases=databases,
-                **options,
-            )
+            return DB(storage, databases=databases, **options)
         except BaseException:
             storage.close()
             raise
@@ -206,32 +186,22 @@ class DemoStorage(BaseConfig):
         return demo.DemoStorage(self.config.name, base=base, changes=changes)
 
 
-class FileStorage(BaseConfig):
+class FileStorage(BaseConfig, FileSection):
     """`<filestorage>`: a storage in a file."""
 
-    def open(self) -> file.FileStorage:
+    def open(self, read_only: bool = False, blob_dir: str | None = None) -> file.FileStorage:
         section = self.config
+        read_only = bool(read_only or section.read_only)
         return file.FileStorage(
             section.path,
-            create=bool(section.create),
-            read_only=bool(section.read_only),
+            create=bool(section.create) and not read_only,
+            read_only=read_only,
             quota=section.quota,
-            packer=None if section.packer is None else _packer(section.packer),
+            packer=None if section.packer is None else packer(section.packer),
             pack_gc=section.pack_gc,
             pack_keep_old=section.pack_keep_old,
-            blob_dir=section.blob_dir,
+            blob_dir=blob_dir or section.blob_dir,
         )
-
-
-def _packer(name: str) -> Callable[..., Any]:
-    module, colon, expression = name.partition(":")
-    if not colon:
-        found: Callable[..., Any] = importable_name(name)
-        return found
-    names: Mapping[str, Any] = vars(import_module(module))
-    # The file that starts the program may name what it runs, as in ZODB.
-    made: Callable[..., Any] = eval(expression, dict(names))  # noqa: S307
-    return made
 
 
 class BlobStorage(BaseConfig):
