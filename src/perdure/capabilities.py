@@ -34,6 +34,7 @@ class Capabilities:
     counting: bool
     binding: bool
     batches: bool
+    sealed_blobs: bool
 
 
 def capabilities_of(storage: object) -> Capabilities:
@@ -57,6 +58,7 @@ def capabilities_of(storage: object) -> Capabilities:
         counting="IMeasuredStorage" in names and _defines(storage, "counters"),
         binding="IBindingStorage" in names and _defines(storage, "bind_records"),
         batches="IBatchStorage" in names and _defines(storage, "store_all"),
+        sealed_blobs="ISealedBlobStorage" in names,
     )
 
 

@@ -6,7 +6,13 @@ from zope.interface.interface import Method
 
 from perdure.interfaces import INTERFACES, declared
 
-OUR_OWN = {"IBatchStorage", "IBindingStorage", "IClassFinder", "IMeasuredStorage"}
+OUR_OWN = {
+    "IBatchStorage",
+    "IBindingStorage",
+    "IClassFinder",
+    "IMeasuredStorage",
+    "ISealedBlobStorage",
+}
 FROM_ZODB = sorted({each.__name__ for each in INTERFACES.values()} - OUR_OWN)
 
 

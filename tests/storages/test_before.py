@@ -43,6 +43,7 @@ class TestBeforeOverMemory(ReadOnlyContract):
             "external_gc",
             "counting",
             "binding",
+            "batches",
         }
         | {"blobs", "blob_restore"}
     )

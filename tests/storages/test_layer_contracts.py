@@ -77,6 +77,7 @@ class TestCompressedMemory(Layer, RecordIterationContract, ExternalGCContract, B
 
 class TestEncryptedMemory(Layer, RecordIterationContract, ExternalGCContract):
     differences: ClassVar[dict[str, str]] = ENCRYPTED
+    tested_elsewhere: ClassVar[frozenset[str]] = frozenset({"sealed_blobs"})
 
     @pytest.fixture
     def make_storage(self) -> Callable[[str], Any]:
@@ -91,6 +92,7 @@ class TestCompressedOverDemo(Layer, BindingContract):
 
 class TestEncryptedOverDemo(Layer):
     differences: ClassVar[dict[str, str]] = ENCRYPTED
+    tested_elsewhere: ClassVar[frozenset[str]] = frozenset({"sealed_blobs"})
     starts_empty: ClassVar[bool] = False
     collects_garbage: ClassVar[bool] = False
 
@@ -143,6 +145,7 @@ class TestZlibOverFile(InFile, BindingContract):
 
 class TestEncryptedOverCompressedOverFile(InFile):
     differences: ClassVar[dict[str, str]] = ENCRYPTED
+    tested_elsewhere: ClassVar[frozenset[str]] = frozenset({"sealed_blobs"})
 
     @pytest.fixture
     def layered(self) -> Callable[[Any], Any]:
@@ -151,6 +154,7 @@ class TestEncryptedOverCompressedOverFile(InFile):
 
 class TestCompressedOverEncryptedOverFile(InFile):
     differences: ClassVar[dict[str, str]] = ENCRYPTED
+    tested_elsewhere: ClassVar[frozenset[str]] = frozenset({"sealed_blobs"})
 
     @pytest.fixture
     def layered(self) -> Callable[[Any], Any]:
@@ -185,6 +189,7 @@ class TestBeforeOverEncrypted(ReadOnlyContract):
             "external_gc",
             "blobs",
             "blob_restore",
+            "sealed_blobs",
         }
     )
 

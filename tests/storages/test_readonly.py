@@ -32,6 +32,7 @@ class TestReadOnlyOverMemory(ReadOnlyContract):
             "external_gc",
             "counting",
             "binding",
+            "batches",
         }
         | {"blobs", "blob_restore"}
     )

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import tempfile
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,14 @@ from perdure.errors import (
 from perdure.ids import ZERO, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.records.keyring import KeyRing
-from perdure.storages import FileStorage, MappingStorage, compressed, copy_transactions, encrypted
+from perdure.storages import (
+    DemoStorage,
+    FileStorage,
+    MappingStorage,
+    compressed,
+    copy_transactions,
+    encrypted,
+)
 from perdure.storages.sealedblobs import SealedBlobs
 from perdure.testing.contract.transactions import undo, undo_id
 
@@ -206,6 +214,41 @@ def test_blobs_of_a_database_are_written_and_read_in_every_mode(tmp_path: Path) 
     with again.transaction() as connection, connection.root.blob.open() as file:
         assert file.read() == b"secret one, two"
     again.close()
+
+
+def test_nothing_is_decrypted_to_a_disk_unless_a_path_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    storage = encrypted(FileStorage(tmp_path / "data.fs", blob_dir=tmp_path / "blobs"), bytes(32))
+    copy = encrypted(FileStorage(tmp_path / "copy.fs", blob_dir=tmp_path / "copies"), bytes(32))
+    db = perdure.DB(storage)
+    with db.transaction() as connection:
+        connection.root.blob = perdure.Blob(b"secret one")
+    for layered in (lambda: storage, lambda: DemoStorage(base=storage, close_base_on_close=False)):
+        again = perdure.DB(layered())
+        with again.transaction() as connection:
+            with connection.root.blob.open("r+") as file:
+                file.seek(7)
+                file.write(b"two")
+            connection.transaction_manager.savepoint()
+            with connection.root.blob.open("a") as file:
+                file.write(b" three")
+            with connection.exportFile(connection.root.blob._p_oid) as exported:
+                assert b"secret" in exported.read()
+    again.storage.close()
+    copy_transactions(storage, copy)
+
+    assert not list(temporary.glob("*.opened"))
+    with db.transaction() as connection:
+        path = Path(connection.root.blob.committed())
+        assert path.parent.parent == temporary
+        assert path.read_bytes() == b"secret two three"
+    copy.close()
+    db.close()
+    assert not list(temporary.glob("*.opened"))
 
 
 def test_plain_blobs_that_are_there_stay_readable_and_undo_brings_them_back(

@@ -2,7 +2,7 @@
 
 from perdure.blobs.blobfile import BlobFile
 from perdure.blobs.directory import BlobDirectory
-from perdure.blobs.files import copy_into, link_or_copy, move, unused_path
+from perdure.blobs.files import copy_into, copy_stream, link_or_copy, move, unused_path
 from perdure.blobs.layout import BLOB_SUFFIX, BUSHY, LAWN, LAYOUTS, SAVEPOINT_SUFFIX, Layout
 from perdure.blobs.opening import open_blob_directory
 from perdure.blobs.packing import pack_blobs
@@ -21,6 +21,7 @@ __all__ = [
     "StagedBlobs",
     "TemporaryBlobs",
     "copy_into",
+    "copy_stream",
     "link_or_copy",
     "move",
     "open_blob_directory",

@@ -9,11 +9,19 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from perdure.fileops import FileOperations, write_all
 
-__all__ = ["NO_LINKS", "copy_into", "link_or_copy", "move", "remove_tree", "unused_path"]
+__all__ = [
+    "NO_LINKS",
+    "copy_into",
+    "copy_stream",
+    "link_or_copy",
+    "move",
+    "remove_tree",
+    "unused_path",
+]
 
 _PIECE_BYTES: Final = 1 << 20
 
@@ -56,23 +64,25 @@ def link_or_copy(operations: FileOperations, source: Path, target: Path) -> None
 
 def copy_into(operations: FileOperations, source: Path, target: Path) -> None:
     """Copy a file in pieces to `target`, which must not exist; nothing is left if that fails."""
-    incoming = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(incoming).st_mode):
+    with open(source, "rb", buffering=0) as incoming:
+        if not stat.S_ISREG(os.fstat(incoming.fileno()).st_mode):
             raise OSError(errno.EINVAL, "it is not a file", str(source))
-        outgoing = operations.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            position = 0
-            while piece := os.pread(incoming, _PIECE_BYTES, position):
-                position = write_all(operations, outgoing, [piece], position)
-        except BaseException:
-            with suppress(OSError):
-                operations.unlink(target)
-            raise
-        finally:
-            operations.close(outgoing)
+        copy_stream(operations, incoming, target)
+
+
+def copy_stream(operations: FileOperations, source: IO[bytes], target: Path) -> None:
+    """Copy the rest of an open file to `target`, as `copy_into` does."""
+    outgoing = operations.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        position = 0
+        while piece := source.read(_PIECE_BYTES):
+            position = write_all(operations, outgoing, [piece], position)
+    except BaseException:
+        with suppress(OSError):
+            operations.unlink(target)
+        raise
     finally:
-        os.close(incoming)
+        operations.close(outgoing)
 
 
 def remove_tree(operations: FileOperations, path: Path) -> None:

@@ -36,6 +36,7 @@ _NAMES: dict[type, str] = {
     storage.PrefetchStorage: "IPrefetchStorage",
     storage.BlobStorage: "IBlobStorage",
     storage.BlobRestoreableStorage: "IBlobStorageRestoreable",
+    storage.SealedBlobStorage: "ISealedBlobStorage",
 }
 
 _OUR_OWN = {
@@ -43,6 +44,7 @@ _OUR_OWN = {
     storage.MeasuredStorage,
     storage.BindingStorage,
     storage.BatchStorage,
+    storage.SealedBlobStorage,
 }
 
 _SPECIAL = {"__iter__", "__len__"}

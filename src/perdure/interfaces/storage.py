@@ -33,6 +33,7 @@ __all__ = [
     "ReadVerifyingStorage",
     "RecordIterableStorage",
     "RestoreableStorage",
+    "SealedBlobStorage",
     "Storage",
     "StorageWrapper",
     "StoredTransaction",
@@ -335,6 +336,14 @@ class BlobStorage(Storage, Protocol):
 
     def temporaryDirectory(self) -> str:
         """Return a directory from which files can be moved in without copying."""
+
+
+class SealedBlobStorage(BlobStorage, Protocol):
+    """The files of its blobs do not have what the blobs hold, perhaps because they are encrypted.
+
+    `openCommittedBlobFile` reads them nonetheless. `loadBlob` has to make a file that has it,
+    so nobody should ask for one without need.
+    """
 
 
 class BlobRestoreableStorage(BlobStorage, RestoreableStorage, Protocol):

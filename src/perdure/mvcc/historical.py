@@ -107,6 +107,12 @@ class HistoricalSnapshot:
         if not self.capabilities.blobs:
             raise Unsupported(f"{self.getName()} does not keep blobs; give it a blob directory")
 
+    def blob_place(self, oid: bytes, serial: bytes) -> str:
+        """Return where a committed blob is: its path, or a name if that has to be made first."""
+        if self.capabilities.sealed_blobs:
+            return f"sealed blob {oid.hex()} of {serial.hex()}"
+        return self.loadBlob(oid, serial)
+
     def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
         self._require_blobs()
         return self._storage.openCommittedBlobFile(oid, serial, blob)

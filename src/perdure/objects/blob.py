@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from persistent import Persistent
 
-from perdure.blobs import SAVEPOINT_SUFFIX, BlobFile, copy_into, move, unused_path
+from perdure.blobs import SAVEPOINT_SUFFIX, BlobFile, copy_stream, move, unused_path
 from perdure.errors import BlobError, OpenBlobError
 from perdure.fileops import FileOperations
 
@@ -189,7 +189,10 @@ class Blob(Persistent):
                 path = self._begin_empty()
             else:
                 copy = self._unused_path()
-                copy_into(FileOperations(), Path(committed), copy)
+                with self._p_jar.blob_files.openCommittedBlobFile(
+                    self._p_oid, self._p_serial
+                ) as source:
+                    copy_stream(FileOperations(), source, copy)
                 path = self._adopt(copy)
         self._p_changed = True
         return BlobFile(path, mode, self)

@@ -140,7 +140,7 @@ class Loader:
                 raise self._missing(obj)
             record, serial, _ = found
             if type(obj) is Blob:  # it has no subclasses
-                obj._p_blob_committed = self.storage.loadBlob(oid, serial)
+                obj._p_blob_committed = self.storage.blob_place(oid, serial)
             self._set_state(obj, record)
             self._loads += 1
             obj._p_serial = serial

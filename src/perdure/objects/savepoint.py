@@ -159,6 +159,11 @@ class SavepointStore:
         path: str = self.blob_of(oid) or self.below.loadBlob(oid, serial)
         return path
 
+    def blob_place(self, oid: bytes, serial: bytes) -> str:
+        """Return where a blob is: its path, or a name if that has to be made first."""
+        path: str = self.blob_of(oid) or self.below.blob_place(oid, serial)
+        return path
+
     def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
         path = self.blob_of(oid)
         if path is None:

@@ -67,7 +67,7 @@ def _write(storage: Any, oid: bytes, file: IO[bytes]) -> None:
         record, tid = storage.load(oid)
         file.write(exported(oid, record))
         if is_blob(record):
-            _write_blob(storage.loadBlob(oid, tid), file)
+            _write_blob(storage.openCommittedBlobFile(oid, tid), file)
         for target in references(record):
             if target not in seen:
                 seen.add(target)
@@ -76,9 +76,10 @@ def _write(storage: Any, oid: bytes, file: IO[bytes]) -> None:
     file.flush()
 
 
-def _write_blob(path: str, file: IO[bytes]) -> None:
-    with open(path, "rb") as source:
-        file.write(blob_start(os.fstat(source.fileno()).st_size))
+def _write_blob(opened: IO[bytes], file: IO[bytes]) -> None:
+    with opened as source:
+        file.write(blob_start(source.seek(0, os.SEEK_END)))
+        source.seek(0)
         shutil.copyfileobj(source, file, _PIECE_BYTES)
 
 

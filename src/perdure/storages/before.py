@@ -26,6 +26,7 @@ from perdure.interfaces import (
     Loaded,
     PlainRevision,
     References,
+    SealedBlobStorage,
     Storage,
     StorageWrapper,
     StoredTransaction,
@@ -64,6 +65,8 @@ class BeforeStorage:
         self._iterates = below.iteration
         if below.blobs:
             alsoProvides(self, INTERFACES[BlobStorage])
+        if below.sealed_blobs:
+            alsoProvides(self, INTERFACES[SealedBlobStorage])
         if self._iterates:
             alsoProvides(self, INTERFACES[IterableStorage])
             self._check_that_there_was_something(now)

@@ -8,10 +8,9 @@ next call goes on from there. Blobs are copied with their records, as files.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from perdure.blobs import copy_into, unused_path
+from perdure.blobs import copy_stream, unused_path
 from perdure.capabilities import capabilities_of
 from perdure.errors import POSKeyError, StorageError, Unsupported
 from perdure.fileops import FileOperations
@@ -97,17 +96,19 @@ def _restore(source: Any, target: Any) -> _Restore:
         target.restore(record.oid, record.tid, record.data, "", record.data_txn, transaction)
 
     def restore_blob(record: StoredRecord, transaction: HasMetaData) -> None:
-        path = _blob_of(source, record)
-        if path is None:
+        blob = _blob_of(source, record)
+        if blob is None:
             restore(record, transaction)
             return
         if not blobs_fit:
+            blob.close()
             raise Unsupported(
                 f"{target.getName()} does not keep blobs, and oid {oid_repr(record.oid)} of "
                 f"{source.getName()} is one; copy into a storage with a blob directory"
             )
-        copy = unused_path(target.temporaryDirectory(), "copy-", "")
-        copy_into(FileOperations(), Path(path), copy)
+        with blob:
+            copy = unused_path(target.temporaryDirectory(), "copy-", "")
+            copy_stream(FileOperations(), blob, copy)
         target.restoreBlob(
             record.oid, record.tid, record.data, str(copy), record.data_txn, transaction
         )
@@ -116,15 +117,15 @@ def _restore(source: Any, target: Any) -> _Restore:
     return restore_blob if capabilities_of(source).blobs else restore
 
 
-def _blob_of(source: Any, record: StoredRecord) -> str | None:
+def _blob_of(source: Any, record: StoredRecord) -> IO[bytes] | None:
     if record.data is None or not is_blob(record.data):
         return None
     try:
-        path: str = source.loadBlob(record.oid, record.tid)
+        blob: IO[bytes] = source.openCommittedBlobFile(record.oid, record.tid)
     except POSKeyError as error:
         log.warning("the record is copied without its blob: %s", error)
         return None
-    return path
+    return blob
 
 
 def _copy(

@@ -39,6 +39,7 @@ from perdure.interfaces import (
     ReadVerifyingStorage,
     References,
     RestoreableStorage,
+    SealedBlobStorage,
     Storage,
     StorageWrapper,
     StoredTransaction,
@@ -125,6 +126,8 @@ class DemoStorage:
             alsoProvides(self, INTERFACES[IterableStorage])
         if below.blobs or above.blobs:
             alsoProvides(self, INTERFACES[BlobStorage])
+        if below.sealed_blobs or above.sealed_blobs:
+            alsoProvides(self, INTERFACES[SealedBlobStorage])
         if above.blob_restore:
             alsoProvides(self, INTERFACES[BlobRestoreableStorage])
         if above.undo:

@@ -21,6 +21,7 @@ from perdure.interfaces import (
     PlainRevision,
     RecordIterableStorage,
     References,
+    SealedBlobStorage,
     Storage,
     StorageWrapper,
     StoredTransaction,
@@ -48,6 +49,8 @@ class ReadOnlyStorage:
             alsoProvides(self, INTERFACES[RecordIterableStorage])
         if below.blobs:
             alsoProvides(self, INTERFACES[BlobStorage])
+        if below.sealed_blobs:
+            alsoProvides(self, INTERFACES[SealedBlobStorage])
         if below.undo:
             alsoProvides(self, INTERFACES[UndoableStorage])
         self._undo = below.undo

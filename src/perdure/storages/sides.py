@@ -5,10 +5,9 @@ what the base has is stored again, as one more change.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from perdure.blobs import copy_into, unused_path
+from perdure.blobs import copy_stream, unused_path
 from perdure.errors import POSKeyError, Unsupported
 from perdure.fileops import FileOperations
 from perdure.ids import MAX_TID, ZERO
@@ -63,7 +62,8 @@ class Sides:
         data = revision[0]
         if is_blob(data) and self._below and self._above:
             second = unused_path(self._changes.temporaryDirectory(), "again-", "")
-            copy_into(FileOperations(), Path(self._base.loadBlob(oid, revision[1])), second)
+            with self._base.openCommittedBlobFile(oid, revision[1]) as blob:
+                copy_stream(FileOperations(), blob, second)
             self._changes.storeBlob(oid, serial, data, str(second), "", transaction)
         else:
             self._changes.store(oid, serial, data, "", transaction)

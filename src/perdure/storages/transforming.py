@@ -40,6 +40,7 @@ from perdure.interfaces import (
     RecordIterableStorage,
     References,
     RestoreableStorage,
+    SealedBlobStorage,
     Storage,
     StorageWrapper,
     StoredRecord,
@@ -129,6 +130,7 @@ class TransformingStorage:
             (below.prefetch, PrefetchStorage),
             (below.blobs, BlobStorage),
             (below.blob_restore, BlobRestoreableStorage),
+            (below.sealed_blobs or (below.blobs and self._sealed_blobs), SealedBlobStorage),
             (below.counting, MeasuredStorage),
             (below.batches, BatchStorage),
             # What is bound here already needs no second bond, and has no room for it.
