@@ -4,5 +4,14 @@ from importlib import import_module
 
 __all__: list[str] = []
 
-for _subject in ("objects", "trees", "commits", "storages", "blobs", "layers", "starting"):
+for _subject in (
+    "objects",
+    "trees",
+    "commits",
+    "storages",
+    "readers",
+    "blobs",
+    "layers",
+    "starting",
+):
     import_module(f"benchmarks.workloads.{_subject}")  # in the order of the report
