@@ -191,6 +191,30 @@ def test_the_message_says_where_what_and_what_instead() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("demo:(a.fs)/(b.fs)/(c.fs)", "has 3 layers, expected 1 to 2"),
+        ("before:2026-11-01/(a.fs)/(b.fs)", "has 2 layers, expected 1"),
+        ("pair:(a.fs)", "has 1 layer, expected 2"),
+    ],
+)
+def test_a_wrong_number_of_layers_is_told_with_the_right_one(text: str, reason: str) -> None:
+    pair = Form("pair", "pair:(a.fs)/(b.fs)", min_layers=2, max_layers=2)
+    with pytest.raises(AddressError) as caught:
+        parse_address(text, {**FORMS, "pair": pair})
+    assert caught.value.reason == reason
+
+
+def test_what_stands_behind_a_hash_is_the_option_that_the_scheme_says() -> None:
+    forms = {"page": Form("page", "page:a#b", text="path", fragment="part", options={"part": TEXT})}
+    assert parse_address("page:a?cache_size=1#b", forms) == Address(
+        "page", "a", (), {"part": "b"}, {"cache_size": 1}
+    )
+    assert parse_address("page:a#", forms).options == {}
+    assert parse("file:a#b").text == "a#b"  # where the scheme says nothing, it is of the path
+
+
 def test_an_option_that_no_storage_has_is_answered_with_those_near_it() -> None:
     with pytest.raises(AddressError) as caught:
         parse("file:app.fs?readonly=1")

@@ -107,5 +107,5 @@ def test_a_replicated_file_is_there_twice_and_read_once() -> None:
 
 
 def test_a_replicated_address_has_a_backup() -> None:
-    with pytest.raises(AddressError, match="has 1 layers"):
+    with pytest.raises(AddressError, match="has 1 layer, expected 2 to 9"):
         parse("replicate:(file:app.fs)")

@@ -173,14 +173,18 @@ def _parse_layered(piece: _Piece, start: int, form: Form, forms: Mapping[str, Fo
             break
         position += 1
     if not form.min_layers <= len(layers) <= form.max_layers:
-        raise piece.error(
-            piece.text, f"has {len(layers)} layers instead of {form.max_layers}", form.example
-        )
+        raise piece.error(piece.text, _wrong_number(len(layers), form), form.example)
     tail = piece.text[position:]
     if tail and tail[0] not in "?#":
         raise piece.error(tail, "follows the last layer", piece.text[:position])
     options, database = _parse_options(piece, tail[1:], form)
     return Address(form.scheme, text, tuple(layers), options, database)
+
+
+def _wrong_number(found: int, form: Form) -> str:
+    least, most = form.min_layers, form.max_layers
+    expected = f"{least}" if least == most else f"{least} to {most}"
+    return f"has {found} {'layer' if found == 1 else 'layers'}, expected {expected}"
 
 
 def _with_parentheses(body: str, form: Form) -> str:
