@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from perdure.clock import time_of
-from perdure.errors import Unsupported
+from perdure.errors import StagingError, Unsupported
 from perdure.objects.database import Database
-from perdure.storages import FileStorage
+from perdure.storages import DemoStorage, FileStorage
 from perdure.storages.file.pack import PackEstimate
 from perdure.tools.progress import Progress
+from perdure.tools.stage.mark import holds_mark
 
 __all__ = ["PackEstimate", "Packed", "estimate_pack", "pack"]
 
@@ -40,11 +41,17 @@ def pack(
     than a tid: what was current a microsecond before `at` stays as well. What the
     storage does about garbage, it was told when it was opened. `progress` counts
     bytes, for a data file; other storages do not tell. Raises what `pack` of the
-    storage raises.
+    storage raises, and `StagingError` for staged changes that are opened by themselves.
     """
+    storage = database.storage
+    if holds_mark(storage) and not isinstance(storage, DemoStorage):
+        raise StagingError(
+            storage.getName(),
+            "by themselves staged changes look like garbage, and packing would drop them; "
+            "pack the stage: perdure stage ADDRESS --changes CHANGES -- perdure pack",
+        )
     seconds = _seconds(at, days)
     size, objects = database.getSize(), database.objectCount()
-    storage = database.storage
     if isinstance(storage, FileStorage):
         storage.pack(seconds, database.references, progress=progress)
     else:

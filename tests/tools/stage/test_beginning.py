@@ -175,6 +175,16 @@ def test_a_pack_of_the_stage_keeps_what_it_stands_on(library: Library) -> None:
     assert library.status().mark.last == library.tid
 
 
+def test_changes_are_not_packed_by_themselves(library: Library) -> None:
+    library.on_stage(retitle(1, "staged"))
+    with (
+        perdure.DB(library.changes()) as db,
+        pytest.raises(StagingError, match="packing would drop them"),
+    ):
+        pack(db)
+    assert len(library.status().objects) == 1
+
+
 def test_the_changes_can_be_moved(library: Library) -> None:
     library.on_stage(retitle(1, "staged"))
     elsewhere = library.directory / "elsewhere"
