@@ -5,7 +5,11 @@
    missing, a second thread, a closed connection) is left to the Python method that
    this repeats, and which is given as `otherwise`: it does all of it, or refuses. */
 
+#define _POSIX_C_SOURCE 200809L /* clock_gettime, nanosleep */
+
 #include "objects.h"
+
+#include <time.h>
 
 /* Latch: lets one thread in, any number of times. See turn.PureLatch. The GIL
    guards its fields. */
@@ -121,6 +125,46 @@ static PyType_Spec latch_spec = {
     .slots = latch_slots,
 };
 
+/* Giving way. Who reads a file lets go of the GIL for half a microsecond, and has taken it
+   back before a thread that waits for it is awake: beside two readers, a commit waited 5 ms
+   each time that it came back from the system. So while a commit is under way, a thread that
+   loads steps aside now and then, for long enough. See courtesy.py. */
+
+#define TURN_NS 100000 /* between two times that a reader gives way */
+#define ASIDE_NS 20000
+
+static int commits_under_way; /* guarded by the GIL */
+
+static PyObject *commit_begins(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+    commits_under_way++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *commit_ends(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+    commits_under_way--;
+    Py_RETURN_NONE;
+}
+
+#ifdef _WIN32
+static void give_way(int64_t *last_ns) { (void)last_ns; }
+#else
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void give_way(int64_t *last_ns) {
+    if (now_ns() - *last_ns >= TURN_NS) {
+        struct timespec aside = {0, ASIDE_NS};
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&aside, NULL);
+        Py_END_ALLOW_THREADS
+        *last_ns = now_ns();
+    }
+}
+#endif
+
 /* Loading: gives ghosts their state. See loading.Loader.set_state. */
 
 typedef struct {
@@ -132,6 +176,7 @@ typedef struct {
     PyObject *start;
     PyObject *set_state; /* set_state(obj, record) */
     Py_ssize_t loads;
+    int64_t gave_way_ns;
 } Loading;
 
 static PyObject *loading_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
@@ -239,6 +284,9 @@ static PyObject *loading_load(Loading *self, PyObject *obj) {
     if (latch->closed || !is_persistent(obj) || (PyObject *)Py_TYPE(obj) == self->special ||
         !latch_enter(latch))
         return load_otherwise(self, obj);
+    /* Deeper, the connection may be the one that commits. */
+    if (commits_under_way > 0 && latch->depth == 1)
+        give_way(&self->gave_way_ns);
     result = load(self, (cPersistentObject *)obj);
     latch->depth--;
     if (result < 0)
@@ -509,11 +557,18 @@ static PyType_Spec relay_spec = {
     .slots = relay_slots,
 };
 
+static PyMethodDef functions[] = {
+    {"commit_begins", commit_begins, METH_NOARGS, "Have threads that load give way."},
+    {"commit_ends", commit_ends, METH_NOARGS, "End what commit_begins began."},
+    {NULL, NULL, 0, NULL},
+};
+
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "perdure.native._jar",
     .m_doc = "What persistent objects ask of their connection, over and over.",
     .m_size = -1,
+    .m_methods = functions,
 };
 
 static PyTypeObject *add_type(PyObject *module, const char *name, PyType_Spec *spec) {

@@ -18,6 +18,7 @@ from perdure.objects.blob import Blob
 from perdure.objects.cache import forget_new
 from perdure.objects.changes import Changes
 from perdure.objects.conflicts import Conflicts
+from perdure.objects.courtesy import Committing
 from perdure.objects.metrics import Counters
 from perdure.objects.savepoint import Mark, SavepointStore
 from perdure.objects.storing import Storer, mark_stored
@@ -92,7 +93,8 @@ class Commit:
     def vote(self) -> None:
         """Have the storage promise that finishing will work."""
         try:
-            resolved = self.storage.tpc_vote(self._metadata)
+            with Committing():
+                resolved = self.storage.tpc_vote(self._metadata)
         except ConflictError as error:
             raise self._conflicts.explained(error) from None
         if resolved:
@@ -103,7 +105,8 @@ class Commit:
 
     def finish(self) -> bytes:
         """Make it durable; every object stored gets the new tid as its serial."""
-        tid: bytes = self.storage.tpc_finish(self._metadata)
+        with Committing():
+            tid: bytes = self.storage.tpc_finish(self._metadata)
         changes = self._changes
         mark_stored(changes.stored, tid)
         if changes.stored_oids:

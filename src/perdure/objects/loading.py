@@ -13,6 +13,7 @@ from perdure.errors import ConnectionStateError, POSKeyError, dotted_name
 from perdure.ids import oid_repr
 from perdure.objects.blob import Blob
 from perdure.objects.changes import Changes
+from perdure.objects.courtesy import Pacing
 from perdure.objects.turn import Turn, refuse_closed, refuse_thread
 from perdure.records import RecordReader, references
 
@@ -44,6 +45,7 @@ class Loader:
         self._find_class = find_class
         self._changes = changes
         self._latch = turn.latch
+        self._pacing = Pacing()
         self._loads = 0
         self._earlier_hits = 0  # of readers before this one
         # It does the usual and leaves the rest to us; see the C file.
@@ -129,6 +131,8 @@ class Loader:
         if not latch.acquire(False):
             refuse_thread(self._connection, "load an object of")
         try:
+            if self._pacing.under_way.count:
+                self._pacing.give_way()
             if latch.closed:
                 refuse_closed(self._connection, f"load oid {oid_repr(obj._p_oid)} of")
             oid = obj._p_oid

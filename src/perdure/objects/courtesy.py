@@ -1,0 +1,69 @@
+"""Readers give way to commits.
+
+One thread at a time runs Python. A thread that loads one object after the other
+lets go of that right at each read, and has taken it back before a thread that
+waits for it is awake: so a commit, which calls the system several times, would
+wait for milliseconds after each call. While one is under way, a thread that
+loads steps aside now and then, for long enough.
+"""
+
+import time
+from contextlib import AbstractContextManager
+from typing import Final
+
+from perdure import native
+
+__all__ = ["Committing", "Pacing"]
+
+_TURN_S: Final = 0.0001
+"""Between two times that a reader gives way."""
+
+_ASIDE_S: Final = 0.00002
+
+
+class _UnderWay:
+    """How many commits are, in this process."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def begins(self) -> None:
+        self.count += 1
+
+    def ends(self) -> None:
+        self.count -= 1
+
+
+_under_way: Final = _UnderWay()
+_begins = native.jar.commit_begins if native.jar else _under_way.begins
+_ends = native.jar.commit_ends if native.jar else _under_way.ends
+
+
+class Committing(AbstractContextManager[None]):
+    """The body is a part of a commit that calls the system."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        _begins()
+
+    def __exit__(self, *exc_info: object) -> None:
+        _ends()
+
+
+class Pacing:
+    """Has one thread that loads give way; the native loading does the same by itself."""
+
+    __slots__ = ("_last_s", "under_way")
+
+    def __init__(self) -> None:
+        self.under_way = _under_way
+        self._last_s = 0.0
+
+    def give_way(self) -> None:
+        """Step aside, if that was not done a moment ago."""
+        if time.perf_counter() - self._last_s >= _TURN_S:
+            time.sleep(_ASIDE_S)
+            self._last_s = time.perf_counter()

@@ -1,0 +1,82 @@
+"""Who loads steps aside while a commit is under way, now and then, and only then."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from perdure.objects import Connection
+from perdure.objects.courtesy import Committing, Pacing
+from samples.objects import Node
+
+ASIDE_S = 20e-6  # a load takes a tenth of it
+
+
+def load_time_s(connection: Connection, node: Node) -> float:
+    """Return the shortest time of some loads, each longer than a turn after the last one."""
+    times = []
+    for _ in range(20):
+        node._p_deactivate()
+        until = time.perf_counter() + 0.0002
+        while time.perf_counter() < until:
+            pass
+        start = time.perf_counter()
+        node._p_activate()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def test_a_load_steps_aside_while_a_commit_is_under_way(one: Connection) -> None:
+    one.root.node = node = Node()
+    one.transaction_manager.commit()
+    with Committing():
+        assert load_time_s(one, node) > ASIDE_S
+    with pytest.raises(ZeroDivisionError), Committing():
+        _ = 1 // 0
+    assert load_time_s(one, node) < 10 * ASIDE_S
+
+
+def test_one_steps_aside_once_in_a_turn() -> None:
+    pacing = Pacing()
+    pacing.give_way()
+    for _ in range(100):
+        start = time.perf_counter()
+        pacing.give_way()
+        if time.perf_counter() - start < ASIDE_S:
+            return
+    pytest.fail("it steps aside each time")
+
+
+def test_a_commit_gets_through_beside_threads_that_only_load(
+    one: Connection, connect: Callable[[], Connection]
+) -> None:
+    one.root.nodes = [Node(number=0) for _ in range(20)]
+    one.transaction_manager.commit()
+    done = threading.Event()
+    started = threading.Barrier(3)
+    loaded: list[int] = []
+
+    def load() -> None:
+        connection = connect()
+        nodes = connection.root.nodes
+        started.wait(30)
+        while not done.is_set():
+            connection.cacheMinimize()
+            loaded.append(sum(node.number is not None for node in nodes))
+        connection.close()
+
+    threads = [threading.Thread(target=load) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        started.wait(30)
+        for number in range(50):
+            for node in one.root.nodes:
+                node.number = number
+            one.transaction_manager.commit()
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(30)
+    assert set(loaded) <= {20}
