@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import perdure.compat
+from perdure.compat.__main__ import main
 from processes import python
 
 STARTUP_FILE = Path(perdure.compat.__file__).parents[2] / "perdure-compat.pth"
@@ -87,16 +88,25 @@ def test_a_module_runs_with_its_arguments(tmp_path: Path) -> None:
         (["no-such-script.py"], "no-such-script.py: there is no such file"),
     ],
 )
-def test_wrong_arguments_are_told(arguments: list[str], said: str) -> None:
-    ran = python("-m", "perdure.compat", *arguments)
-    assert ran.returncode == 1
-    assert said in ran.stderr
+def test_what_cannot_be_run_is_told_before_anything_is_installed(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["perdure.compat", *arguments])
+    with pytest.raises(SystemExit, match=said):
+        main()
+    assert not perdure.compat.installed()
 
 
-def test_help_is_given() -> None:
-    ran = python("-m", "perdure.compat", "--help")
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert "-m MODULE" in ran.stdout
+def test_help_is_given(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["perdure.compat", "--help"])
+    main()
+    assert "-m MODULE" in capsys.readouterr().out
+
+
+def test_what_a_program_starts_gets_the_variable(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import os; print(os.environ['PERDURE_COMPAT'])")
+    assert python("-m", "perdure.compat", str(script)).stdout == "1\n"
 
 
 def startup(code: str, tmp_path: Path, **variables: str) -> str:

@@ -48,13 +48,7 @@ def show_zodbs_names() -> None:
     show(TransactionMetaData, "_extension", property(_extension, _set_extension))
     for cls, old, new, get in (
         (Connection, "_normal_storage", "db().storage", lambda self: self._snapshot),
-        (
-            Connection,
-            "_added",
-            "nothing: added objects are private",
-            lambda self: self._changes.added,
-        ),
-        (Connection, "_needs_to_join", "nothing", lambda self: not self._changes.joined),
+        (Connection, "_added", "the objects that you added", lambda self: self._changes.added),
         (Database, "_mvcc_storage", "DB.storage", lambda self: self._snapshots),
     ):
         show(cls, old, renamed(cls, old, new, get))
