@@ -1,0 +1,222 @@
+/* What an encoder keeps, and what one record needs: the bytes so far, and a memo.
+
+   References. The memo owns the objects in it, so that no other object can have the same
+   address during one record. Each function that can fail returns an `enum outcome`. */
+
+#ifndef PERDURE_ENCODING_H
+#define PERDURE_ENCODING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#define DONT_USE_CPERSISTENCECAPI
+#include <persistent/cPersistence.h>
+
+/* What writing comes to. FAILED: an exception is set. HAND_OVER: none is. */
+enum outcome { DONE = 0, FAILED = -1, HAND_OVER = -2 };
+
+/* What `classify` says of the objects of a class. */
+enum kind { UNKNOWN = 0, BARE_REFERENCE = 1, REFERENCE = 2, REDUCED = 3, CLASS = 4 };
+
+#define BATCH 1000 /* of items between MARK and APPENDS or SETITEMS, as in the pickler */
+#define KEPT_BYTES (1 << 16)
+#define KEPT_SLOTS (1 << 12)
+#define LARGEST UINT32_MAX /* of what has a length of 4 bytes */
+
+static PyTypeObject *persistent_type;
+static PyObject *persistent_getstate, *modules, *dispatch_table, *encode_long, *three;
+static PyObject *name_getstate, *name_oid, *name_jar, *name_name, *name_reduce_ex;
+
+/* How records of one class begin; the class has the number 0 in the memo. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *start; /* bytes */
+    int has_slots;   /* with which the state is more than the dictionary */
+} Head;
+
+/* What one record needs. Kept from one to the next; one inside another has its own. */
+typedef struct {
+    char *bytes;
+    size_t size, room;
+    PyObject **numbered; /* by number; NULL where nothing can refer to it */
+    uint32_t *slots;     /* 0, or the number of an object plus 1, by a hash of its address */
+    size_t count, numbered_room, slots_room; /* slots_room: a power of 2, or 0 */
+} Work;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *jar;
+    PyObject *new_oid;
+    PyObject *found;        /* a list, the writer's */
+    PyObject *classify;     /* (obj) -> kind */
+    PyObject *global_of;    /* (class) -> (GLOBAL and its argument, module, name), or None */
+    PyObject *reference_to; /* (obj) -> persistent id, or None */
+    PyObject *hand_over;    /* (obj, state) -> record */
+    PyObject *write_anew;   /* (obj) -> record */
+    PyObject *heads;        /* class -> Head */
+    PyObject *kinds;        /* class -> kind */
+    PyObject *globals;      /* class -> what global_of said */
+    Work kept;
+    int in_use; /* whether `kept` is */
+} Encoder;
+
+/* What failed is handed over: the pickler will fail, too, and the writer explains its error.
+   What is no `Exception`, such as an interrupt, is not for others to see. */
+static int failed(void) {
+    if (!PyErr_ExceptionMatches(PyExc_Exception))
+        return FAILED;
+    PyErr_Clear();
+    return HAND_OVER;
+}
+
+/* Bytes */
+
+static int make_room(Work *work, size_t wanted) {
+    size_t room = work->room ? work->room : 1024;
+    char *grown;
+    if (wanted > (size_t)PY_SSIZE_T_MAX / 2 - work->size)
+        return HAND_OVER;
+    while (room - work->size < wanted)
+        room *= 2;
+    grown = PyMem_Realloc(work->bytes, room);
+    if (grown == NULL) {
+        PyErr_NoMemory();
+        return FAILED;
+    }
+    work->bytes = grown;
+    work->room = room;
+    return DONE;
+}
+
+static inline int write_bytes(Work *work, const void *bytes, size_t size) {
+    int outcome;
+    if (work->room - work->size < size && (outcome = make_room(work, size)) != DONE)
+        return outcome;
+    memcpy(work->bytes + work->size, bytes, size);
+    work->size += size;
+    return DONE;
+}
+
+static inline int write_opcode(Work *work, char opcode) {
+    int outcome;
+    if (work->room == work->size && (outcome = make_room(work, 1)) != DONE)
+        return outcome;
+    work->bytes[work->size++] = opcode;
+    return DONE;
+}
+
+static inline void put_uint32(char *bytes, uint32_t number) {
+    for (int n = 0; n < 4; n++)
+        bytes[n] = (char)(number >> 8 * n);
+}
+
+/* Write an opcode with a number of one byte, or another one with a number of four. */
+static int write_number(Work *work, char short_opcode, char long_opcode, size_t number) {
+    char bytes[5];
+    if (number <= UINT8_MAX) {
+        bytes[0] = short_opcode;
+        bytes[1] = (char)number;
+        return write_bytes(work, bytes, 2);
+    }
+    if (number > LARGEST)
+        return HAND_OVER;
+    bytes[0] = long_opcode;
+    put_uint32(bytes + 1, (uint32_t)number);
+    return write_bytes(work, bytes, 5);
+}
+
+/* The memo */
+
+static inline size_t first_slot(const Work *work, PyObject *obj) {
+    return (size_t)(((uint64_t)(uintptr_t)obj >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 32) &
+           (work->slots_room - 1);
+}
+
+/* Return the number of an object, negative if it has none. */
+static inline int64_t number_of(const Work *work, PyObject *obj) {
+    for (size_t slot = first_slot(work, obj);; slot = (slot + 1) & (work->slots_room - 1)) {
+        uint32_t entry = work->slots[slot];
+        if (entry == 0)
+            return -1;
+        if (work->numbered[entry - 1] == obj)
+            return entry - 1;
+    }
+}
+
+static void put_into_slot(Work *work, PyObject *obj, size_t number) {
+    size_t slot = first_slot(work, obj);
+    while (work->slots[slot] != 0)
+        slot = (slot + 1) & (work->slots_room - 1);
+    work->slots[slot] = (uint32_t)number + 1;
+}
+
+/* Make room for one more number; less than half of the slots are ever taken. */
+static int grow_memo(Work *work) {
+    size_t room = work->numbered_room ? work->numbered_room * 2 : 64;
+    PyObject **numbered;
+    uint32_t *slots;
+    if (room > UINT32_MAX / 4)
+        return HAND_OVER;
+    numbered = PyMem_Realloc(work->numbered, room * sizeof *numbered);
+    if (numbered == NULL) {
+        PyErr_NoMemory();
+        return FAILED;
+    }
+    work->numbered = numbered;
+    slots = PyMem_Calloc(room * 2, sizeof *slots);
+    if (slots == NULL) {
+        PyErr_NoMemory();
+        return FAILED;
+    }
+    PyMem_Free(work->slots);
+    work->slots = slots;
+    work->numbered_room = room;
+    work->slots_room = room * 2;
+    for (size_t number = 0; number < work->count; number++)
+        if (numbered[number] != NULL)
+            put_into_slot(work, numbered[number], number);
+    return DONE;
+}
+
+/* Give an object the next number; NULL where nothing can refer to it. */
+static inline int give_number(Work *work, PyObject *obj) {
+    int outcome;
+    if (work->count == work->numbered_room && (outcome = grow_memo(work)) != DONE)
+        return outcome;
+    if (obj != NULL)
+        put_into_slot(work, obj, work->count);
+    work->numbered[work->count++] = Py_XNewRef(obj);
+    return DONE;
+}
+
+static inline int memoize(Work *work, PyObject *obj) {
+    int outcome = give_number(work, obj);
+    return outcome != DONE ? outcome : write_number(work, 'q', 'r', work->count - 1);
+}
+
+static inline int write_get(Work *work, int64_t number) {
+    return write_number(work, 'h', 'j', (size_t)number);
+}
+
+/* Let go of all that is in the memo. What that calls may write another record, which finds
+   `kept` in use. */
+static void clear_work(Work *work) {
+    size_t count = work->count;
+    work->size = 0;
+    work->count = 0;
+    if (count > 0)
+        memset(work->slots, 0, work->slots_room * sizeof *work->slots);
+    for (size_t number = 0; number < count; number++)
+        Py_XDECREF(work->numbered[number]);
+}
+
+static void free_work(Work *work) {
+    PyMem_Free(work->bytes);
+    PyMem_Free(work->numbered);
+    PyMem_Free(work->slots);
+    memset(work, 0, sizeof *work);
+}
+
+#endif

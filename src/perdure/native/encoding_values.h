@@ -1,0 +1,233 @@
+/* The values that a state consists of, as the pickler writes them with protocol 3: numbers,
+   texts, bytes and containers.
+
+   Items of containers are held while they are written: what is called on the way may change
+   the container. A container that does change is handed over. */
+
+#ifndef PERDURE_ENCODING_VALUES_H
+#define PERDURE_ENCODING_VALUES_H
+
+#include "encoding.h"
+
+/* Write any value; the caller holds it. */
+static int save(Encoder *encoder, Work *work, PyObject *obj);
+
+/* Numbers and texts */
+
+static int save_int(Work *work, PyObject *obj) {
+    int overflow, size;
+    char bytes[10];
+    long long value = PyLong_AsLongLongAndOverflow(obj, &overflow);
+    if (overflow != 0) {
+        PyObject *digits = PyObject_CallFunctionObjArgs(encode_long, obj, NULL);
+        int outcome;
+        if (digits == NULL)
+            return failed();
+        if (PyBytes_Size(digits) > INT32_MAX) {
+            Py_DECREF(digits);
+            return HAND_OVER;
+        }
+        outcome = write_number(work, '\x8a', '\x8b', (size_t)PyBytes_Size(digits));
+        if (outcome == DONE)
+            outcome = write_bytes(work, PyBytes_AsString(digits), (size_t)PyBytes_Size(digits));
+        Py_DECREF(digits);
+        return outcome;
+    }
+    if (value >= INT32_MIN && value <= INT32_MAX) {
+        put_uint32(bytes + 1, (uint32_t)(int32_t)value);
+        bytes[0] = value < 0 || value > UINT16_MAX ? 'J' : value > UINT8_MAX ? 'M' : 'K';
+        return write_bytes(work, bytes, bytes[0] == 'J' ? 5 : bytes[0] == 'M' ? 3 : 2);
+    }
+    for (size = 8; size > 5; size--) { /* as few bytes as keep the sign */
+        long long above = value >> (8 * (size - 1) - 1);
+        if (above != 0 && above != -1)
+            break;
+    }
+    bytes[0] = '\x8a';
+    bytes[1] = (char)size;
+    for (int n = 0; n < size; n++)
+        bytes[2 + n] = (char)((uint64_t)value >> 8 * n);
+    return write_bytes(work, bytes, (size_t)size + 2);
+}
+
+static int save_float(Work *work, PyObject *obj) {
+    double value = PyFloat_AsDouble(obj);
+    uint64_t bits;
+    char bytes[9] = "G";
+    memcpy(&bits, &value, sizeof bits);
+    for (int n = 0; n < 8; n++)
+        bytes[8 - n] = (char)(bits >> 8 * n);
+    return write_bytes(work, bytes, sizeof bytes);
+}
+
+static int save_bytes(Work *work, PyObject *obj) {
+    size_t size = (size_t)PyBytes_Size(obj);
+    int outcome = write_number(work, 'C', 'B', size);
+    if (outcome == DONE)
+        outcome = write_bytes(work, PyBytes_AsString(obj), size);
+    return outcome == DONE ? memoize(work, obj) : outcome;
+}
+
+static int save_bytes_once(Work *work, PyObject *obj) {
+    int64_t number = number_of(work, obj);
+    return number >= 0 ? write_get(work, number) : save_bytes(work, obj);
+}
+
+static int write_text(Work *work, const char *bytes, Py_ssize_t size) {
+    char start[5] = "X";
+    int outcome;
+    if ((size_t)size > LARGEST)
+        return HAND_OVER;
+    put_uint32(start + 1, (uint32_t)size);
+    outcome = write_bytes(work, start, sizeof start);
+    return outcome == DONE ? write_bytes(work, bytes, (size_t)size) : outcome;
+}
+
+static int save_str(Work *work, PyObject *obj) {
+    Py_ssize_t size;
+    const char *bytes = PyUnicode_AsUTF8AndSize(obj, &size);
+    int outcome;
+    if (bytes != NULL)
+        outcome = write_text(work, bytes, size);
+    else { /* it has a surrogate */
+        PyObject *encoded;
+        PyErr_Clear();
+        encoded = PyUnicode_AsEncodedString(obj, "utf-8", "surrogatepass");
+        if (encoded == NULL)
+            return failed();
+        outcome = write_text(work, PyBytes_AsString(encoded), PyBytes_Size(encoded));
+        Py_DECREF(encoded);
+    }
+    return outcome == DONE ? memoize(work, obj) : outcome;
+}
+
+/* Containers */
+
+static int save_tuple(Encoder *encoder, Work *work, PyObject *obj) {
+    Py_ssize_t size = PyTuple_Size(obj);
+    int outcome = DONE;
+    int64_t number;
+    if (size == 0)
+        return write_opcode(work, ')');
+    if (size > 3)
+        outcome = write_opcode(work, '(');
+    for (Py_ssize_t n = 0; n < size && outcome == DONE; n++)
+        outcome = save(encoder, work, PyTuple_GetItem(obj, n));
+    if (outcome != DONE)
+        return outcome;
+    number = number_of(work, obj);
+    if (number >= 0) { /* it contains itself, and was written meanwhile */
+        if (size > 3)
+            outcome = write_opcode(work, '1');
+        for (Py_ssize_t n = 0; size <= 3 && n < size && outcome == DONE; n++)
+            outcome = write_opcode(work, '0');
+        return outcome == DONE ? write_get(work, number) : outcome;
+    }
+    outcome = write_opcode(work, size > 3 ? 't' : (char)(0x84 + size));
+    return outcome == DONE ? memoize(work, obj) : outcome;
+}
+
+static int save_list_items(Encoder *encoder, Work *work, PyObject *obj) {
+    Py_ssize_t next = 0, size = PyList_Size(obj);
+    int outcome = DONE;
+    while (next < size && outcome == DONE) {
+        Py_ssize_t end = size - next > BATCH ? next + BATCH : size;
+        if (size > 1)
+            outcome = write_opcode(work, '(');
+        for (; next < end && outcome == DONE; next++) {
+            PyObject *item = PyList_GetItem(obj, next);
+            if (item == NULL)
+                return failed(); /* the list was made shorter */
+            Py_INCREF(item);
+            outcome = save(encoder, work, item);
+            Py_DECREF(item);
+        }
+        if (outcome == DONE && PyList_Size(obj) != size)
+            return HAND_OVER;
+        if (outcome == DONE)
+            outcome = write_opcode(work, size > 1 ? 'e' : 'a');
+    }
+    return outcome;
+}
+
+static int save_list(Encoder *encoder, Work *work, PyObject *obj) {
+    int outcome = write_opcode(work, ']');
+    if (outcome == DONE)
+        outcome = memoize(work, obj);
+    return outcome == DONE ? save_list_items(encoder, work, obj) : outcome;
+}
+
+static int save_dict_item(Encoder *encoder, Work *work, PyObject *key, PyObject *value) {
+    int outcome;
+    Py_INCREF(key);
+    Py_INCREF(value);
+    outcome = save(encoder, work, key);
+    if (outcome == DONE)
+        outcome = save(encoder, work, value);
+    Py_DECREF(key);
+    Py_DECREF(value);
+    return outcome;
+}
+
+static int save_dict(Encoder *encoder, Work *work, PyObject *obj) {
+    Py_ssize_t position = 0, count, size = PyDict_Size(obj);
+    PyObject *key, *value;
+    int outcome = write_opcode(work, '}');
+    if (outcome == DONE)
+        outcome = memoize(work, obj);
+    if (size == 0)
+        return outcome;
+    do { /* a batch that is full has another one behind it, as in the pickler */
+        if (outcome == DONE && size > 1)
+            outcome = write_opcode(work, '(');
+        for (count = 0; count < BATCH && outcome == DONE; count++) {
+            if (!PyDict_Next(obj, &position, &key, &value))
+                break;
+            outcome = save_dict_item(encoder, work, key, value);
+            if (outcome == DONE && PyDict_Size(obj) != size)
+                return HAND_OVER;
+        }
+        if (outcome == DONE)
+            outcome = write_opcode(work, size > 1 ? 'u' : 's');
+    } while (outcome == DONE && count == BATCH);
+    return outcome;
+}
+
+/* A dictionary of an instance as the state that __getstate__ of Persistent makes of it: a
+   copy, without what has a name that begins with _v_ or _p_. */
+static int save_attributes(Encoder *encoder, Work *work, PyObject *dict) {
+    Py_ssize_t position = 0, count = 0, size = PyDict_Size(dict), length;
+    PyObject *key, *value;
+    size_t mark;
+    int outcome;
+    if (size >= BATCH)
+        return HAND_OVER;
+    outcome = write_opcode(work, '}');
+    /* Nothing refers to that copy, so it has a number and no address. */
+    if (outcome == DONE)
+        outcome = memoize(work, NULL);
+    mark = work->size;
+    if (outcome == DONE)
+        outcome = write_opcode(work, '(');
+    while (outcome == DONE && PyDict_Next(dict, &position, &key, &value)) {
+        if (PyUnicode_Check(key)) {
+            const char *name = PyUnicode_AsUTF8AndSize(key, &length);
+            if (name == NULL)
+                return failed();
+            if (length >= 3 && name[0] == '_' && (name[1] == 'v' || name[1] == 'p') &&
+                name[2] == '_')
+                continue;
+        }
+        outcome = save_dict_item(encoder, work, key, value);
+        if (outcome == DONE && PyDict_Size(dict) != size)
+            return HAND_OVER;
+        count++;
+    }
+    if (outcome != DONE || count > 1)
+        return outcome != DONE ? outcome : write_opcode(work, 'u');
+    memmove(work->bytes + mark, work->bytes + mark + 1, work->size - mark - 1);
+    work->size--;
+    return count ? write_opcode(work, 's') : DONE;
+}
+
+#endif
