@@ -2,6 +2,7 @@
 
 import copyreg
 import sys
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from perdure.errors import StateLoadError
 from perdure.ids import p64
 from perdure.records import Reference, all_references, parse_reference
 from perdure.records import references as chosen_references
-from perdure.records.references import pure_references
+from perdure.records.opcodes import memo_overflow
+from perdure.records.references import ReferenceFinder, pure_references
+from samples.record_corpus import damaged, records
 from samples.records_jar import Jar
 from samples.records_objects import Node, Point, Shelf, Slotted, TakesArguments
 
@@ -24,7 +27,10 @@ HEAD = b"\x80\x03cno.such.module\nThing\nq\x00."
 OID = b"C\x08" + p64(5)
 
 
-@pytest.fixture(params=[pure_references, chosen_references], ids=["pure", "chosen"])
+@pytest.fixture(
+    params=[pure_references, chosen_references, ReferenceFinder()],
+    ids=["pure", "chosen", "one after the other"],
+)
 def references(request: pytest.FixtureRequest) -> Any:
     """Return what finds references: in Python, and what is in use, which may be native code."""
     return request.param
@@ -149,7 +155,9 @@ class _Explodes:
         raise AssertionError("made from a record that was only to be looked at")
 
 
-@pytest.mark.parametrize("find", [chosen_references, pure_references, all_references])
+@pytest.mark.parametrize(
+    "find", [chosen_references, pure_references, ReferenceFinder(), all_references]
+)
 def test_every_cut_of_a_record_is_a_typed_error(find: Any) -> None:
     record = every_kind()
     for end in range(len(record)):
@@ -184,3 +192,25 @@ def test_references_are_those_that_zodb_finds(state: Any) -> None:
     expected = referencesf(record)
     assert pure_references(record) == chosen_references(record) == expected
     assert [found.oid for found in all_references(record) if not found.weak] == expected
+
+
+def test_a_finder_finds_the_same_in_any_row_of_records() -> None:
+    find, random = ReferenceFinder(), Random(7)
+    sound = list(records(7, 300))
+    for number in range(1500):
+        record = random.choice(sound)
+        if number % 3 == 0:
+            record = damaged(random, record)
+        if memo_overflow(record, 2):
+            continue
+        try:
+            expected: Any = pure_references(record)
+        except StateLoadError:
+            expected = None
+        try:
+            assert find(record) == expected
+        except StateLoadError:
+            assert expected is None
+    large = HEAD + b"\x80\x03(" + OID + b"QB" + (1 << 17).to_bytes(4, "little")
+    large += bytes(1 << 17) + OID + b"Qt."
+    assert find(large) == [p64(5), p64(5)]

@@ -23,12 +23,13 @@ from typing import Any
 
 from perdure import native
 from perdure.errors import StateLoadError
-from perdure.records.codec import Pickles, unpickler_of
+from perdure.records.codec import LARGE, Pickles, RecordUnpickler, unpickler_of
 from perdure.records.inert import class_name_of, load_inert, text
 from perdure.records.opcodes import memo_overflow
 
 __all__ = [
     "Reference",
+    "ReferenceFinder",
     "all_references",
     "oid_in",
     "parse_reference",
@@ -127,14 +128,39 @@ def pure_references(record: bytes, oids: list[bytes] | None = None) -> list[byte
     except Exception:
         # Damaged, or something that only the careful way can read.
         stored = load_inert(record, _as_stored)[1]
-    if oids is None:
-        oids = []
+    return _strong(stored, [] if oids is None else oids)
+
+
+def _strong(stored: list[Any], oids: list[bytes]) -> list[bytes]:
     for reference in stored:
         if type(reference) is tuple and reference:
             oids.append(oid_in(reference[0]))
         elif type(reference) is not list:
             oids.append(oid_in(reference))
     return oids
+
+
+class ReferenceFinder:
+    """Finds what `pure_references` finds, one record after the other, in less time.
+
+    For one thread.
+    """
+
+    def __init__(self) -> None:
+        self._stored: list[Any] = []
+        self._unpickler = RecordUnpickler(_find_anything, self._stored.append)
+
+    def __call__(self, record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
+        if len(record) >= LARGE:
+            return pure_references(record, oids)
+        try:
+            self._unpickler.load(record)
+            return _strong(self._stored, [] if oids is None else oids)
+        except Exception:
+            self._unpickler = RecordUnpickler(_find_anything, self._stored.append)
+            return pure_references(record, oids)
+        finally:
+            self._stored.clear()
 
 
 def _as_stored(stored: Any) -> Any:

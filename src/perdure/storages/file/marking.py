@@ -14,6 +14,7 @@ from perdure import native
 from perdure.errors import StorageError
 from perdure.ids import ROOT_OID
 from perdure.interfaces import References
+from perdure.records.references import ReferenceFinder
 from perdure.records.references import references as known_references
 from perdure.storages.file.counting import transactions
 from perdure.storages.file.format import RECORD_HEADER
@@ -146,4 +147,6 @@ def needs_of(view: View, moment: Moment, references: References | None, tick: Ti
     """Return what finds the needs: native code where it would find the same `references`."""
     if native.filescan and (references is None or references is known_references):
         return MarkedNeeds(view, moment, references, tick)
+    if references is known_references:
+        references = ReferenceFinder()
     return Needed(view, moment, references, tick)
