@@ -20,6 +20,7 @@ from perdure.errors import (
     ConflictError,
     DamagedRecordError,
     MisplacedRecordError,
+    StateLoadError,
     StorageTransactionError,
     TransformError,
     UnknownKeyError,
@@ -442,6 +443,20 @@ def write_and_read_below(storage: Any) -> bytes:
     tid = write(storage, {A: holder(B)}).tid
     data: bytes = storage.base.loadSerial(A, tid)
     return data
+
+
+def test_without_its_layer_a_database_says_what_lacks() -> None:
+    below = MappingStorage()
+    layered = perdure.DB(compressed(below, close_base=False))
+    with layered.transaction() as connection:
+        connection.root.text = "again and " * 50
+    layered.close()
+
+    db = perdure.DB(below)
+    says = pytest.raises(StateLoadError, match=r"begins with b'\.s', as a layer writes it")
+    with says, db.transaction() as connection:
+        assert connection.root.text
+    db.close()
 
 
 # The layer itself

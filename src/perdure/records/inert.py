@@ -18,6 +18,7 @@ from typing import Any, Final
 from perdure.errors import StateLoadError
 from perdure.records.codec import PersistentLoad, Pickles, unpickler_of
 from perdure.records.opcodes import memo_overflow
+from perdure.records.transforms import is_plain, written_by_layer
 
 __all__ = ["Inert", "InertClass", "class_name_of", "load_inert", "text"]
 
@@ -148,6 +149,8 @@ def load_inert(
             raise
         except Exception as error:
             problem = problem or error
+    if not is_plain(record):
+        raise StateLoadError(reason=written_by_layer(record)) from problem
     raise StateLoadError(reason=f"the record is damaged: {problem!r}") from problem
 
 

@@ -29,6 +29,7 @@ from perdure.records.codec import (
 from perdure.records.inert import text
 from perdure.records.opcodes import memo_overflow
 from perdure.records.references import oid_in
+from perdure.records.transforms import is_plain, written_by_layer
 
 __all__ = ["ReaderJar", "RecordReader"]
 
@@ -112,7 +113,7 @@ class RecordReader:
         except (POSError, TransientError):
             raise
         except Exception as error:
-            raise StateLoadError(None, _class_name_in(record), _reason(error)) from error
+            raise StateLoadError(None, _class_name_in(record), _reason(error, record)) from error
 
     def state(self, record: bytes) -> Any:
         """Return the state in a record; references in it become objects of the connection.
@@ -185,7 +186,7 @@ class RecordReader:
         if isinstance(error, Exception) and not isinstance(error, POSError | TransientError):
             oid = None if obj is None else obj._p_oid
             name = _class_name_in(record) if obj is None else _name_of(obj)
-            raise StateLoadError(oid, name, _reason(error)) from error
+            raise StateLoadError(oid, name, _reason(error, record)) from error
 
     def _whole_state_for(self, obj: Any, record: bytes) -> Any:
         source = Pickles(record)
@@ -309,7 +310,9 @@ def _class_name_in(record: bytes) -> str | None:
         return None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, record: bytes) -> str:
+    if not is_plain(record):
+        return written_by_layer(record)
     if isinstance(error, EOFError | pickle.UnpicklingError | UnicodeDecodeError):
         return f"its record is damaged: {error!r}"
     return f"reading it raised {error!r}"

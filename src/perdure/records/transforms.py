@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from perdure.errors import TransformError, UnknownMarkerError
 from perdure.ids import ZERO
 
-__all__ = ["NO_FACTS", "Facts", "RecordTransform", "is_plain", "unknown_marker"]
+__all__ = ["NO_FACTS", "Facts", "RecordTransform", "is_plain", "unknown_marker", "written_by_layer"]
 
 _OF_LAYERS: Final = {
     b".z": "it was compressed: have a compressing layer below this one",
@@ -81,6 +81,14 @@ class RecordTransform(Protocol):
 def is_plain(stored: bytes) -> bool:
     """Return whether a record was not transformed by any layer."""
     return stored[:1] != b"."
+
+
+def written_by_layer(stored: bytes) -> str:
+    """Return what to say of a record that cannot be read because a layer transformed it."""
+    return (
+        f"it begins with {stored[:2]!r}, as a layer writes it that compresses or encrypts; "
+        "open the database through that layer"
+    )
 
 
 def unknown_marker(oid: bytes | None, tid: bytes | None, stored: bytes) -> TransformError:
