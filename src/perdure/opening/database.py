@@ -68,17 +68,22 @@ class DB(Database):
         blob_dir: str | PathLike[str] | None = None,
         checkpoint_bytes: int | None = CHECKPOINT_BYTES,
         progress: Progress | None = None,
+        verify_reads: bool = False,
     ) -> None:
         given = storage
         of_file = create, read_only, stop, quota, pack_gc, pack_keep_old, packer, blob_dir
-        saving = checkpoint_bytes, progress
+        more = checkpoint_bytes, progress, verify_reads
         if isinstance(storage, str):
             _refuse_address(storage)
         if isinstance(storage, str | PathLike):
             storage = FileStorage(
-                storage, *of_file, checkpoint_bytes=checkpoint_bytes, progress=progress
+                storage,
+                *of_file,
+                checkpoint_bytes=checkpoint_bytes,
+                progress=progress,
+                verify_reads=verify_reads,
             )
-        elif (of_file, saving) != (_OF_FILE, (CHECKPOINT_BYTES, None)):
+        elif (of_file, more) != (_OF_FILE, (CHECKPOINT_BYTES, None, False)):
             raise TypeError("options of a file are for a database that is given by its path")
         elif storage is None:
             storage = MappingStorage()

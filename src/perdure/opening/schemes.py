@@ -39,6 +39,7 @@ def _open_file(address: Address, layers: Sequence[Storage]) -> Storage:
         blob_dir=_blob_directory(options, read_only),
         checkpoint_bytes=options.get("checkpoint_bytes", CHECKPOINT_BYTES),
         stop=options.get("stop"),
+        verify_reads=options.get("verify_reads", False),
     )
     return DemoStorage(base=storage) if options.get("demostorage") else storage
 
@@ -92,6 +93,7 @@ BUILT_IN = (
                 "quota": SIZE,
                 "read_only": FLAG,
                 "stop": TIME,
+                "verify_reads": FLAG,
             },
         ),
         _open_file,

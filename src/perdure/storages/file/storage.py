@@ -61,6 +61,7 @@ from perdure.storages.file.packing import Packing
 from perdure.storages.file.packs import Packs
 from perdure.storages.file.past import revisions, undoable
 from perdure.storages.file.reader import View
+from perdure.storages.file.verifying import Verifier
 from perdure.storages.iterated import IteratedTransaction
 from perdure.storages.oids import OidSource
 from perdure.storages.resolving import Resolver
@@ -93,7 +94,9 @@ class FileStorage:
     directory `blob_dir`, which is made where there is none; without it, the
     storage has no blobs. The index is saved when about `checkpoint_bytes` were committed
     since the last time, so that opening after a kill scans no more than that; with None
-    only when the storage is closed. `progress` is told of a long scan while it opens.
+    only when the storage is closed. `progress` is told of a long scan while it opens. With
+    `verify_reads`, a transaction's checksum is verified when one of its records is loaded for
+    the first time: `CorruptDataError` in place of data that the disk has changed.
 
     Raises `FileLockedError`, `FileMissingError`, `FileAccessError`,
     `FileStorageFormatError` for what is not a data file, and `CorruptDataError`
@@ -114,6 +117,7 @@ class FileStorage:
         *,
         checkpoint_bytes: int | None = CHECKPOINT_BYTES,
         progress: Progress | None = None,
+        verify_reads: bool = False,
         operations: FileOperations | None = None,
     ) -> None:
         if read_only and create:
@@ -132,6 +136,8 @@ class FileStorage:
         self._why_closed = f"{self._path} is closed"
         self._stop = stop
         self._view: View | None = None
+        self._verify_reads = verify_reads
+        self._verifier: Verifier | None = None
         self._relay = native.jar.Relay() if native.jar and native.reads else None
         if self._relay and type(self).loadBefore is FileStorage.loadBefore:
             # What connections load by: no Python between them and the file.
@@ -256,9 +262,12 @@ class FileStorage:
         return StorageClosedError(self._why_closed)
 
     def _use(self, view: View | None) -> None:
+        self._verifier = Verifier(view) if view is not None and self._verify_reads else None
         self._view = view
         if self._relay and view is None:
             self._relay.aim(None, None, None, self._refuse_to_load)
+        elif self._relay and self._verifier is not None:
+            self._relay.aim(None, None, None, partial(FileStorage.loadBefore, self))
         elif self._relay and view is not None:
             self._relay.aim(
                 native.reads.load_before,
@@ -277,16 +286,25 @@ class FileStorage:
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the current record; `POSKeyError` if there is none."""
-        return self._opened().load(oid)
+        loaded = self._opened().load(oid)
+        if self._verifier is not None:
+            self._verifier.verify(oid, loaded.tid)
+        return loaded
 
     def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         view = self._view
         if view is None:
             raise self._closed()
-        return view.load_before(oid, tid)
+        found = view.load_before(oid, tid)
+        if self._verifier is not None and found is not None:
+            self._verifier.verify(oid, found[1])
+        return found
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
-        return self._opened().load_serial(oid, serial)
+        data = self._opened().load_serial(oid, serial)
+        if self._verifier is not None:
+            self._verifier.verify(oid, serial)
+        return data
 
     def getTid(self, oid: bytes) -> bytes:
         """Return the tid of the current record; `POSKeyError` if there is none."""
