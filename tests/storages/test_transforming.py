@@ -12,6 +12,8 @@ import zc.zlibstorage
 import ZODB
 import ZODB.FileStorage
 from BTrees.Length import Length
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ZODB.tests.MVCCMappingStorage import MVCCMappingStorage
 
 import perdure
@@ -20,9 +22,11 @@ from perdure.errors import (
     ConflictError,
     DamagedRecordError,
     MisplacedRecordError,
+    POSKeyError,
     StateLoadError,
     StorageTransactionError,
     TransformError,
+    UndoError,
     UnknownKeyError,
     Unsupported,
 )
@@ -45,6 +49,7 @@ from perdure.testing.contract.records import cell, holder, references, state_of,
 from perdure.testing.contract.suite import Clock
 from perdure.testing.contract.threads import at_once
 from perdure.testing.contract.transactions import (
+    commit,
     current,
     revisions,
     transactions,
@@ -336,6 +341,63 @@ def test_records_that_were_swapped_between_revisions_are_refused() -> None:
     for tid in tids:
         with pytest.raises(MisplacedRecordError, match="was not written by transaction"):
             storage.loadSerial(A, tid)
+
+
+OIDS = [A, B]
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.sampled_from(OIDS), st.integers(0, 3)),
+        st.tuples(st.just("count"), st.sampled_from(OIDS), st.integers(0, 3)),
+        st.tuples(st.just("delete"), st.sampled_from(OIDS), st.just(0)),
+        st.tuples(st.just("undo"), st.just(A), st.integers(0, 4)),
+        st.tuples(st.just("undo two"), st.just(A), st.integers(0, 4)),
+    ),
+    max_size=14,
+)
+
+
+def apply(storage: Any, kind: str, oid: bytes, number: int) -> object:
+    """Carry out one step; return the oids of an undo, or the error that it came to."""
+    try:
+        if kind == "write":
+            write(storage, {oid: cell(number)})
+        elif kind == "count":
+            write(storage, {oid: tally(number)})
+        elif kind == "delete":
+            serial = storage.history(oid)[0]["tid"]
+            commit(storage, lambda transaction: storage.deleteObject(oid, serial, transaction))
+        else:
+            ids = [entry["id"] for entry in storage.undoLog(0, 9)]
+            chosen = ids[number : number + (2 if kind == "undo two" else 1)]
+            undo(storage, *chosen)
+    except (UndoError, ConflictError, POSKeyError) as error:
+        return type(error)
+    return None
+
+
+def shape(storage: Any) -> list[Any]:
+    """Return all that a history says but its tids, which are numbered instead."""
+    numbers: dict[bytes | None, int | None] = {None: None}
+    found = []
+    for transaction_ in storage.iterator():
+        numbers[transaction_.tid] = len(numbers)
+        records = sorted((r.oid, r.data, numbers[r.data_txn]) for r in transaction_)
+        found.append(records)
+    return found
+
+
+@settings(max_examples=60)
+@given(steps=steps)
+def test_undo_above_a_layer_does_what_it_does_below(steps: list[tuple[str, bytes, int]]) -> None:
+    plain, layered = MappingStorage(), encrypted(MappingStorage(), KEY, plain=False)
+
+    for step in steps:
+        assert apply(layered, *step) == apply(plain, *step)
+
+    assert shape(layered) == shape(plain)
+    for oid in OIDS:
+        ours, theirs = revisions(layered, oid), revisions(plain, oid)
+        assert [each.data for each in ours] == [each.data for each in theirs]
 
 
 def test_what_points_back_below_is_refused_and_an_undo_above_is_not() -> None:
