@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 HIGHEST_PROTOCOL: Final = 3
+_protocol: Final = HIGHEST_PROTOCOL  # by this name it is what ZODB's test mix-ins import
 FILESTORAGE_MAGIC: Final = b"FS30"
 
 
