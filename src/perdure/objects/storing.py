@@ -78,6 +78,8 @@ class Storer:
     def use_cache(self, cache: Any) -> None:
         """Keep objects in another cache from now on."""
         self._cache = cache
+        self._cached = cache.get
+        self._update_size = cache.update_object_size_estimation
         if self._native:
             self._native.cache = cache
 
@@ -153,17 +155,32 @@ class Storer:
             store(obj, data)
 
     def _store(self, obj: Any, data: bytes) -> None:
-        oid = obj._p_oid
-        serial = obj._p_serial or ZERO
-        changes = self._changes
-        savepoints = self.savepoints
+        """Store a record of an object, and take note that it was."""
+        size = len(data)
+        if self.savepoints is not None or type(obj) is Blob or size > self._large_record_size:
+            self._store_unusual(obj, data, size)
+            return
+        oid, serial = obj._p_oid, obj._p_serial or ZERO
+        if serial == ZERO:
+            changes = self._changes
+            changes.created[oid] = changes.added.pop(oid, None) is None
+        self._batch.append((oid, serial, data))
+        self._batch_bytes += size
+        if self._batch_bytes > _BATCH_BYTES:
+            self._flush()
+        self._note_stored(obj, oid, serial, size)
+        self._changes.stored.append(obj)
+
+    def _store_unusual(self, obj: Any, data: bytes, size: int) -> None:
+        """Store a blob, a large record, or anything while there are savepoints."""
+        oid, serial = obj._p_oid, obj._p_serial or ZERO
+        changes, savepoints = self._changes, self.savepoints
         blob_file = None
         if type(obj) is Blob:
             blob_file = obj.file_to_store()
             if blob_file is None:
                 obj._p_changed = False  # the same data as before: there is nothing to store
                 return
-        size = len(data)
         if size > self._large_record_size:
             _warn_of_size(obj, size)
         if serial == ZERO:
@@ -177,16 +194,7 @@ class Storer:
             self._counters.stores += 1
         else:
             self._add_to_batch(oid, serial, data)
-        cache = self._cache
-        if serial == ZERO and cache.get(oid) is None:
-            cache[oid] = obj
-        # The cache first: it adds what is new to the size that the object has so far.
-        cache.update_object_size_estimation(oid, size)
-        if not isinstance(obj, type):
-            obj._p_estimated_size = size
-        if changes.read_current:
-            # Writing an object checks its revision anyway.
-            changes.read_current.pop(oid, None)
+        self._note_stored(obj, oid, serial, size)
         if savepoints is not None:
             obj._p_changed = False
         else:
@@ -194,6 +202,17 @@ class Storer:
             if blob_file is not None:
                 # It may be registered twice, and has no file to be stored a second time.
                 obj._p_changed = False
+
+    def _note_stored(self, obj: Any, oid: bytes, serial: bytes, size: int) -> None:
+        if serial == ZERO and self._cached(oid) is None:
+            self._cache[oid] = obj
+        # The cache first: it adds what is new to the size that the object has so far.
+        self._update_size(oid, size)
+        if not isinstance(obj, type):
+            obj._p_estimated_size = size
+        if self._changes.read_current:
+            # Writing an object checks its revision anyway.
+            self._changes.read_current.pop(oid, None)
 
     # Records on their way to the storage
 
