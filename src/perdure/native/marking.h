@@ -93,21 +93,37 @@ static PyObject *marking_reach(PyObject *self, PyObject *oids) {
     Py_RETURN_NONE;
 }
 
-static PyObject *marking_reach_all(PyObject *self, PyObject *Py_UNUSED(nothing)) {
-    Marking *marking = (Marking *)self;
-    const struct positions *positions;
+static int reach_each(Marking *marking) {
+    const struct positions *positions = &((Positions *)marking->positions)->positions;
     size_t place;
     uint32_t n;
     uint16_t suffix;
     uint64_t entry;
-    if (marking_is_busy(marking))
-        return NULL;
-    positions = &((Positions *)marking->positions)->positions;
     for (place = 0; place < positions->places; place++)
         for (n = 0; positions->pages[place] != NULL &&
                     next_entry(positions->pages[place], &n, &suffix, &entry);)
             if (!reach_one(marking, positions->pages[place]->prefix << 16 | suffix))
-                return PyErr_NoMemory();
+                return 0;
+    return 1;
+}
+
+/* What may take long is done without the GIL; nobody else can get at the objects then. */
+static void set_busy(Marking *marking, int busy) {
+    marking->busy = ((Positions *)marking->positions)->busy = busy;
+}
+
+static PyObject *marking_reach_all(PyObject *self, PyObject *Py_UNUSED(nothing)) {
+    Marking *marking = (Marking *)self;
+    int reached;
+    if (marking_is_busy(marking))
+        return NULL;
+    set_busy(marking, 1);
+    Py_BEGIN_ALLOW_THREADS
+    reached = reach_each(marking);
+    Py_END_ALLOW_THREADS
+    set_busy(marking, 0);
+    if (!reached)
+        return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
@@ -231,16 +247,15 @@ static int mark_some(Marking *marking, size_t most) {
 
 static PyObject *marking_run(PyObject *self, PyObject *count) {
     Marking *marking = (Marking *)self;
-    Positions *positions = (Positions *)marking->positions;
     size_t most = PyLong_AsSize_t(count);
     int more;
     if (PyErr_Occurred() || marking_is_busy(marking))
         return NULL;
-    marking->busy = positions->busy = 1;
+    set_busy(marking, 1);
     Py_BEGIN_ALLOW_THREADS
     more = mark_some(marking, most);
     Py_END_ALLOW_THREADS
-    marking->busy = positions->busy = 0;
+    set_busy(marking, 0);
     if (more < 0)
         return PyErr_NoMemory();
     return PyBool_FromLong(more);
@@ -272,7 +287,11 @@ static PyObject *marking_sort(PyObject *self, PyObject *Py_UNUSED(nothing)) {
     Marking *marking = (Marking *)self;
     if (marking_is_busy(marking))
         return NULL;
+    set_busy(marking, 1);
+    Py_BEGIN_ALLOW_THREADS
     sort_numbers(marking->kept, marking->kept_count);
+    Py_END_ALLOW_THREADS
+    set_busy(marking, 0);
     Py_RETURN_NONE;
 }
 
