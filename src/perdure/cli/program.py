@@ -28,10 +28,10 @@ from perdure.cli import (
     restore,
     shell,
     show,
-    stage,
     tour,
     undo,
 )
+from perdure.cli.stage import group as stage
 from perdure.errors import AddressError, POSError, Unsupported
 
 __all__ = ["program"]

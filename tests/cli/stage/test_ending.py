@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import perdure
 from commands import invoke
 from perdure.cli.stage.changes import changes_address
+from perdure.cli.stage.group import command
 from perdure.opening import address_text, open_storage, parse
 from perdure.tools import stage
 
@@ -227,10 +229,6 @@ def test_blobs_of_the_changes_stand_beside_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["run", "status", "apply", "discard"])
 def test_every_command_of_it_has_help_and_stands_in_the_reference(name: str) -> None:
-    import click
-
-    from perdure.cli.stage import command
-
     result = invoke("stage", name, "--help")
     assert result.exit_code == 0
     here = Path(__file__).resolve().parents[3]

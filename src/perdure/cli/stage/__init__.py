@@ -6,7 +6,3 @@ looking   what was changed
 ending    applying and discarding
 changes   the file that holds the changes, by its name
 """
-
-from perdure.cli.stage.group import command
-
-__all__ = ["command"]
