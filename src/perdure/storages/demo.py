@@ -11,12 +11,10 @@ storages count through, from a start that each layer draws for itself.
 import itertools
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, Self, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
-from zope.interface import alsoProvides
-
-from perdure.capabilities import Capabilities, capabilities_of
+from perdure.capabilities import capabilities_of
 from perdure.errors import (
     POSKeyError,
     ReadConflictError,
@@ -27,26 +25,19 @@ from perdure.errors import (
 )
 from perdure.ids import MAX_TID, p64
 from perdure.interfaces import (
-    INTERFACES,
     Bind,
-    BindingStorage,
-    BlobRestoreableStorage,
-    BlobStorage,
     HasMetaData,
-    IterableStorage,
     Loaded,
     PlainRevision,
     ReadVerifyingStorage,
     References,
-    RestoreableStorage,
-    SealedBlobStorage,
     Storage,
     StorageWrapper,
     StoredTransaction,
-    UndoableStorage,
     declares,
 )
 from perdure.storages import undolog
+from perdure.storages.below import declare_as, have_conflicts_resolved
 from perdure.storages.gate import Gate
 from perdure.storages.memory import MappingStorage
 from perdure.storages.resolving import Resolver
@@ -57,12 +48,6 @@ __all__ = ["DemoStorage"]
 
 _FIRST_OID = 1 << 62  # plain storages count from 1 and never get here
 _numbers = itertools.count(1)
-
-
-class _Resolving(Protocol):
-    """A storage asks itself for the resolution of a conflict, by this name."""
-
-    tryToResolveConflict: Callable[..., bytes]  # noqa: N815  the name that storages call
 
 
 @dataclass(slots=True)
@@ -116,26 +101,25 @@ class DemoStorage:
         self._sides = Sides(
             self.base, self.changes, self._seam, below=below.blobs, above=above.blobs
         )
-        self._declare(below, above)
+        declare_as(
+            self,
+            replace(
+                above,
+                iteration=below.iteration and above.iteration,
+                blobs=below.blobs or above.blobs,
+                sealed_blobs=below.sealed_blobs or above.sealed_blobs,
+                # What walks through the changes alone, or goes round the seam.
+                record_iteration=False,
+                external_gc=False,
+                counting=False,
+                batches=False,
+                mvcc=False,
+                prefetch=False,
+            ),
+        )
         self._resolver = Resolver(self.loadSerial)
         # The changes hold one side of the seam, so they must not resolve by themselves.
-        cast(_Resolving, self.changes).tryToResolveConflict = self._resolve_for_changes
-
-    def _declare(self, below: Capabilities, above: Capabilities) -> None:
-        if below.iteration and above.iteration:
-            alsoProvides(self, INTERFACES[IterableStorage])
-        if below.blobs or above.blobs:
-            alsoProvides(self, INTERFACES[BlobStorage])
-        if below.sealed_blobs or above.sealed_blobs:
-            alsoProvides(self, INTERFACES[SealedBlobStorage])
-        if above.blob_restore:
-            alsoProvides(self, INTERFACES[BlobRestoreableStorage])
-        if above.undo:
-            alsoProvides(self, INTERFACES[UndoableStorage])
-        if above.binding:
-            alsoProvides(self, INTERFACES[BindingStorage])
-        if above.restore:
-            alsoProvides(self, INTERFACES[RestoreableStorage])
+        have_conflicts_resolved(self.changes, self._resolve_for_changes)
 
     # Layers
 

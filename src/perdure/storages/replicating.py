@@ -11,38 +11,26 @@ transaction as it was. The backups are not packed.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, cast
-
-from zope.interface import alsoProvides
+from dataclasses import replace
+from typing import Any
 
 from perdure.capabilities import capabilities_of
 from perdure.clock import tid_at, time_of
 from perdure.errors import POSKeyError, Unsupported
 from perdure.ids import MAX_TID, ZERO, tid_repr
 from perdure.interfaces import (
-    INTERFACES,
-    BatchStorage,
     Bind,
-    BindingStorage,
-    BlobRestoreableStorage,
-    BlobStorage,
-    ExternalGCStorage,
     HasMetaData,
     IterableStorage,
     Loaded,
-    MeasuredStorage,
     PlainRevision,
-    ReadVerifyingStorage,
-    RecordIterableStorage,
     References,
-    RestoreableStorage,
-    SealedBlobStorage,
     Storage,
     StorageWrapper,
     StoredTransaction,
-    UndoableStorage,
     declares,
 )
+from perdure.storages.below import declare_as, have_conflicts_resolved
 from perdure.storages.replica import Lag, Replica
 
 __all__ = ["Lag", "ReplicatingStorage"]
@@ -51,12 +39,6 @@ log = logging.getLogger("perdure.storages.replicating")
 
 _ROUNDING_S = 1e-6
 """How far seconds since 1970, as a float, can be from the tid that they stand for."""
-
-
-class _Resolving(Protocol):
-    """A storage asks itself for the resolution of a conflict, by this name."""
-
-    tryToResolveConflict: Callable[..., bytes]  # noqa: N815  the name that storages call
 
 
 @declares(Storage, IterableStorage)
@@ -86,24 +68,12 @@ class ReplicatingStorage:
         self._synchronous = synchronous
         self._timeout_s = timeout_s
         self._closed = False
-        declared = (
-            (below.undo, UndoableStorage),
-            (below.record_iteration, RecordIterableStorage),
-            (below.restore, RestoreableStorage),
-            (below.read_verification, ReadVerifyingStorage),
-            (below.external_gc, ExternalGCStorage),
-            (below.blobs, BlobStorage),
-            (below.blob_restore, BlobRestoreableStorage),
-            (below.sealed_blobs, SealedBlobStorage),
-            (below.counting, MeasuredStorage),
-            (below.batches, BatchStorage),
-            (below.binding, BindingStorage),
-        )
-        alsoProvides(self, *(INTERFACES[protocol] for has, protocol in declared if has))
+        # Snapshots of a storage that has its own would pass the backups by.
+        declare_as(self, replace(below, mvcc=False, prefetch=False))
         self._undo = below.undo
         self._resolve_below: Callable[..., bytes] = storage.tryToResolveConflict
         # A layer above replaces what is asked here, and has to be asked by the storage below.
-        cast(_Resolving, storage).tryToResolveConflict = self._resolve_for_base
+        have_conflicts_resolved(storage, self._resolve_for_base)
         self._replicas: list[Replica] = []
         try:
             for number, backup in enumerate(backups, 1):

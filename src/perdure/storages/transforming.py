@@ -12,44 +12,30 @@ seals them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, Self, cast
+from typing import Any, Self, cast
 
-from zope.interface import alsoProvides
-
-from perdure.capabilities import Capabilities, capabilities_of
+from perdure.capabilities import capabilities_of
 from perdure.errors import POSKeyError, StorageTransactionError
 from perdure.ids import MAX_TID, ZERO
 from perdure.interfaces import (
-    INTERFACES,
-    BatchStorage,
     Bind,
-    BindingStorage,
-    BlobRestoreableStorage,
-    BlobStorage,
-    ExternalGCStorage,
     HasMetaData,
     IterableStorage,
     Loaded,
-    MeasuredStorage,
-    MVCCStorage,
     PlainRevision,
-    PrefetchStorage,
-    ReadVerifyingStorage,
-    RecordIterableStorage,
     References,
     RestoreableStorage,
-    SealedBlobStorage,
     Storage,
     StorageWrapper,
     StoredRecord,
     StoredTransaction,
-    UndoableStorage,
     declares,
 )
 from perdure.records.transforms import NO_FACTS, Facts, RecordTransform
 from perdure.storages import undolog
+from perdure.storages.below import declare_as, have_conflicts_resolved
 from perdure.storages.chained import Link
 from perdure.storages.copying import copy_transactions
 from perdure.storages.iterated import IteratedTransaction
@@ -60,12 +46,6 @@ from perdure.storages.sealedblobs import SealedBlobs
 from perdure.storages.sealedmetadata import SealedMetadata
 
 __all__ = ["TransformingStorage"]
-
-
-class _Resolving(Protocol):
-    """A storage asks itself for the resolution of a conflict, by this name."""
-
-    tryToResolveConflict: Callable[..., bytes]  # noqa: N815  the name that storages call
 
 
 @dataclass(slots=True)
@@ -106,38 +86,25 @@ class TransformingStorage:
         self._drafts: dict[int, _Draft] = {}
         self._bind_above: Bind | None = None
         self._below = capabilities_of(storage)
-        self._undo = self._declare(self._below)
+        redoes = self._below.iteration and (self._below.restore or self._below.external_gc)
+        self._undo = self._below.undo and (redoes or not transform.binds)
+        declare_as(
+            self,
+            replace(
+                self._below,
+                undo=self._undo,
+                sealed_blobs=self._below.sealed_blobs or (self._below.blobs and blobs is not None),
+                # What is bound here already needs no second bond, and has no room for it.
+                binding=self._below.binding and not transform.binds,
+            ),
+        )
         self._resolver = Resolver(self.loadSerial)
         self._link = Link(transform)
         storage.registerDB(self._link)
         # Only here the records are plain, and it is known whose they are.
-        cast(_Resolving, storage).tryToResolveConflict = self._resolve_for_base
+        have_conflicts_resolved(storage, self._resolve_for_base)
         if transform.binds:
             storage.bind_records(self._bind_for_base)
-
-    def _declare(self, below: Capabilities) -> bool:
-        """Declare what the storage below does; return whether there is undo."""
-        redoes = below.iteration and (below.restore or below.external_gc)
-        undo = below.undo and (redoes or not self.transform.binds)
-        declared = (
-            (undo, UndoableStorage),
-            (below.iteration, IterableStorage),
-            (below.record_iteration, RecordIterableStorage),
-            (below.restore, RestoreableStorage),
-            (below.read_verification, ReadVerifyingStorage),
-            (below.external_gc, ExternalGCStorage),
-            (below.mvcc, MVCCStorage),
-            (below.prefetch, PrefetchStorage),
-            (below.blobs, BlobStorage),
-            (below.blob_restore, BlobRestoreableStorage),
-            (below.sealed_blobs or (below.blobs and self._sealed_blobs), SealedBlobStorage),
-            (below.counting, MeasuredStorage),
-            (below.batches, BatchStorage),
-            # What is bound here already needs no second bond, and has no room for it.
-            (below.binding and not self.transform.binds, BindingStorage),
-        )
-        alsoProvides(self, *(INTERFACES[protocol] for has, protocol in declared if has))
-        return undo
 
     # What it is
 
