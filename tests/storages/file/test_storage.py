@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transaction
 
-from perdure.errors import ConflictError, ReadOnlyError
-from perdure.ids import ZERO, p64
+import perdure
+from perdure.errors import ConflictError, ReadOnlyError, StorageClosedError
+from perdure.ids import MAX_TID, ZERO, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.storages import FileStorage, MappingStorage
 from perdure.testing.contract.records import cell, references, tally
@@ -52,6 +54,27 @@ def test_closing_twice_is_harmless(path: Path) -> None:
     storage = FileStorage(path)
     storage.close()
     storage.close()
+
+
+def test_a_connection_left_open_over_a_closed_storage_does_not_stop_the_others(
+    path: Path, tmp_path: Path
+) -> None:
+    """What others wrote closes a storage under its database and goes on with another one."""
+    storage = FileStorage(path)
+    forgotten = perdure.DB(storage)
+    manager = transaction.TransactionManager()
+    forgotten.open(manager)
+    last = storage.lastTransaction()
+    storage.close()
+    assert storage.lastTransaction() == last
+    with perdure.DB(tmp_path / "other.fs", create=True) as other:
+        connection = other.open(manager)
+        connection.root()["a"] = 1
+        manager.commit()
+        connection.close()
+    with pytest.raises(StorageClosedError):
+        storage.loadBefore(ZERO, MAX_TID)
+    forgotten.close()
 
 
 def test_cleaning_up_leaves_nothing_behind(path: Path) -> None:

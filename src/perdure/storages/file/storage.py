@@ -136,6 +136,7 @@ class FileStorage:
         self._why_closed = f"{self._path} is closed"
         self._stop = stop
         self._view: View | None = None
+        self._closed_at: bytes | None = None  # the last tid, when it was closed in order
         self._verify_reads = verify_reads
         self._verifier: Verifier | None = None
         self._relay = native.jar.Relay() if native.jar and native.reads else None
@@ -189,6 +190,8 @@ class FileStorage:
                     self._checkpoints.close(self._view)
             finally:
                 self._committer = None
+                if self._view is not None:
+                    self._closed_at = self._view.last_tid
                 self._use(None)  # with these goes the open file
                 self._release_lock()
 
@@ -282,7 +285,9 @@ class FileStorage:
     # Reading
 
     def lastTransaction(self) -> bytes:
-        return self._opened().last_tid
+        # As with ZODB also when it was closed: connections that nobody closed ask for it
+        # whenever a transaction ends, and that must not fail for the others in it.
+        return self._closed_at or self._opened().last_tid
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the current record; `POSKeyError` if there is none."""
