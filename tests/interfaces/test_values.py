@@ -46,6 +46,12 @@ def test_each_owner_has_its_own_data() -> None:
         metadata.data(other)
 
 
+def test_text_that_is_set_later_is_encoded_too() -> None:
+    metadata = TransactionMetaData()
+    metadata.user, metadata.description = "Zoë", b"bytes stay"
+    assert (metadata.user, metadata.description) == ("Zoë".encode(), b"bytes stay")
+
+
 def test_notes_are_lines_of_the_description() -> None:
     metadata = TransactionMetaData(description="first")
     metadata.note("  second ")

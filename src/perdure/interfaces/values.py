@@ -95,8 +95,8 @@ class TransactionMetaData:
         description: str | bytes = "",
         extension: dict[str, Any] | bytes | None = None,
     ) -> None:
-        self.user = user.encode() if isinstance(user, str) else user
-        self.description = description.encode() if isinstance(description, str) else description
+        self.user = user
+        self.description = description
         self._dictionary: dict[str, Any] | None = None
         self._extension_bytes: bytes | None = None
         if isinstance(extension, bytes):
@@ -104,6 +104,22 @@ class TransactionMetaData:
         else:
             self._dictionary = {} if extension is None else extension
         self._data: dict[int, tuple[object, Any]] = {}
+
+    @property
+    def user(self) -> bytes:
+        return self._user
+
+    @user.setter
+    def user(self, user: str | bytes) -> None:
+        self._user = user.encode() if isinstance(user, str) else user
+
+    @property
+    def description(self) -> bytes:
+        return self._description
+
+    @description.setter
+    def description(self, description: str | bytes) -> None:
+        self._description = description.encode() if isinstance(description, str) else description
 
     @property
     def extension(self) -> dict[str, Any]:
