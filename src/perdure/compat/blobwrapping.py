@@ -3,12 +3,13 @@
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 from zope.interface import alsoProvides, implementer, providedBy
 
+from perdure.blobs import unused_path
 from perdure.clock import tid_at
 from perdure.compat.blobdirectory import FilesystemHelper, NoBlobsFileSystemHelper
 from perdure.errors import MissingBlobError, POSKeyError
@@ -142,7 +143,9 @@ class BlobStorageMixin:
 class BlobStorage(BlobStorageMixin):
     """A storage of records, `storage`, with blobs in a directory of their own beside it.
 
-    What it does not do itself it passes on, as methods bound to `storage`.
+    What it does not do itself it passes on, as methods bound to `storage`. Several
+    transactions may be under way: each keeps its own files, in the temporary directory,
+    until it finishes and they get their places.
     """
 
     def __init__(self, base_directory: str, storage: Any, layout: str = "automatic") -> None:
@@ -153,7 +156,6 @@ class BlobStorage(BlobStorageMixin):
                 setattr(self, name, method)
         alsoProvides(self, *providedBy(storage))
         self._blob_init(base_directory, layout)
-        self._waiting: dict[bytes, str] = {}  # by oid, files whose tid is not known yet
         self._base_directory = base_directory
 
     def __len__(self) -> int:
@@ -176,48 +178,78 @@ class BlobStorage(BlobStorageMixin):
         transaction: Any,
     ) -> None:
         self._storage.store(oid, oldserial, data, "", transaction)
-        # The tid comes with the end of the transaction.
-        waiting = os.path.join(self.fshelper.temp_dir, os.path.basename(blobfilename) + ".waiting")
-        move_into_place(blobfilename, waiting)
-        self._waiting[oid] = waiting
+        self._take_over(oid, blobfilename, transaction)
 
-    def tpc_finish(self, transaction: Any, func: Callable[[bytes], object] | None = None) -> bytes:
-        def place(tid: bytes) -> None:
-            for oid, path in self._waiting.items():
-                self._blob_storeblob(oid, tid, path)
-            if func is not None:
-                func(tid)
-
-        tid: bytes = self._storage.tpc_finish(transaction, place)
-        self._waiting = {}
-        self._blob_tpc_finish()
-        return tid
-
-    def tpc_abort(self, *arg: Any, **kw: Any) -> None:
-        self._storage.tpc_abort(*arg, **kw)
-        for path in self._waiting.values():
-            with suppress(FileNotFoundError):
-                os.unlink(path)
-        self._waiting = {}
-        self._blob_tpc_abort()
+    def restoreBlob(
+        self,
+        oid: bytes,
+        serial: bytes,
+        data: bytes,
+        blobfilename: str,
+        prev_txn: bytes | None,
+        transaction: Any,
+    ) -> None:
+        self._storage.restore(oid, serial, data, "", prev_txn, transaction)
+        self._take_over(oid, blobfilename, transaction)
 
     def undo(self, serial_id: bytes, transaction: Any) -> Any:
         """Undo a transaction; a blob gets its former content as a file of its own."""
         result = self._storage.undo(serial_id, transaction)
         for oid in result[1] if result else ():
-            self._put_back(oid, undone_tid(serial_id))
+            self._put_back(oid, undone_tid(serial_id), transaction)
         return result
 
-    def _put_back(self, oid: bytes, undone: bytes) -> None:
+    def _put_back(self, oid: bytes, undone: bytes, transaction: Any) -> None:
         try:
             found = self._storage.loadBefore(oid, undone)
         except POSKeyError:
             found = None
         if found is None or not self.is_blob_record(found[0]):
             return
-        waiting = os.path.join(self.fshelper.temp_dir, f"{oid_repr(oid)}.undone")
-        shutil.copyfile(self.loadBlob(oid, found[1]), waiting)
-        self._waiting[oid] = waiting
+        copy = str(unused_path(self.fshelper.temp_dir, f"{oid_repr(oid)}-", ".undone"))
+        shutil.copyfile(self.loadBlob(oid, found[1]), copy)
+        self._waiting_for(transaction)[oid] = copy
+
+    def _take_over(self, oid: bytes, path: str, transaction: Any) -> None:
+        # The tid, which is part of a blob's name, comes with the end of the transaction.
+        waiting = str(unused_path(self.fshelper.temp_dir, f"{oid_repr(oid)}-", ".waiting"))
+        move_into_place(path, waiting)
+        self._waiting_for(transaction)[oid] = waiting
+
+    def _waiting_for(self, transaction: Any) -> dict[bytes, str]:
+        """Return the files that a transaction brought, by oid."""
+        try:
+            waiting: dict[bytes, str] = transaction.data(self)
+        except KeyError:
+            waiting = {}
+            transaction.set_data(self, waiting)
+        return waiting
+
+    def tpc_finish(self, transaction: Any, func: Callable[[bytes], object] | None = None) -> bytes:
+        waiting = self._waiting_for(transaction)
+        placed: list[str] = []
+
+        def place(tid: bytes) -> None:
+            for oid, path in waiting.items():
+                self.fshelper.getPathForOID(oid, create=True)
+                placed.append(self.fshelper.getBlobFilename(oid, tid))
+                move_into_place(path, placed[-1])
+            if func is not None:
+                func(tid)
+
+        try:
+            tid: bytes = self._storage.tpc_finish(transaction, place)
+        except BaseException:
+            _remove(placed)
+            raise
+        waiting.clear()
+        return tid
+
+    def tpc_abort(self, transaction: Any) -> None:
+        self._storage.tpc_abort(transaction)
+        waiting = self._waiting_for(transaction)
+        _remove(waiting.values())
+        waiting.clear()
 
     def pack(self, packtime: float, referencesf: Any) -> None:
         """Pack the storage, then remove the blobs of the revisions that are gone."""
@@ -242,6 +274,12 @@ class BlobStorage(BlobStorageMixin):
         return BlobStorage(
             self._base_directory, self._storage.new_instance(), self.fshelper.layout_name
         )
+
+
+def _remove(paths: Iterable[str]) -> None:
+    for path in paths:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 _PASSED_ON = (

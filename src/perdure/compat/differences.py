@@ -57,7 +57,7 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
             *_in("interfaces", "IStorage.tpc_finish"),
             *_in("DB", "DB.undoInfo", "DB.undoLog", "connection"),
             *_in("POSException", "ReadConflictError.__init__"),
-            *_in("blob", "BlobStorage.tpc_finish", "log"),
+            *_in("blob", "BlobStorage.tpc_abort", "BlobStorage.tpc_finish", "log"),
             *_in("broken", "PersistentBroken.__reduce__"),
             *_in("mvccadapter.HistoricalStorageAdapter", "new_oid", "store"),
         ),

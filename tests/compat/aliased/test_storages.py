@@ -161,6 +161,31 @@ def test_a_blob_storage_adds_blobs_to_one_that_has_none(tmp_path: Path, layout: 
     db.close()
 
 
+def test_blobs_of_transactions_at_the_same_time_do_not_mix(tmp_path: Path) -> None:
+    base = ZODB.FileStorage.FileStorage(str(tmp_path / "d.fs"))
+    db = ZODB.DB(ZODB.blob.BlobStorage(str(tmp_path / "blobs"), base))
+    with db.transaction() as connection:
+        connection.root.one = ZODB.blob.Blob(b"")
+        connection.root.two = ZODB.blob.Blob(b"")
+    stored, dropped = ZODB.Connection.TransactionMetaData(), ZODB.Connection.TransactionMetaData()
+    with db.transaction() as connection:
+        oids = [connection.root.one._p_oid, connection.root.two._p_oid]
+    for oid, metadata in zip(oids, (stored, dropped), strict=True):
+        record, serial = db.storage.load(oid)
+        file = Path(db.storage.temporaryDirectory(), oid.hex())
+        file.write_bytes(b"new")
+        db.storage.tpc_begin(metadata)
+        db.storage.storeBlob(oid, serial, record, str(file), "", metadata)
+    db.storage.tpc_vote(stored)
+    db.storage.tpc_abort(dropped)
+    tid = db.storage.tpc_finish(stored)
+    assert Path(db.storage.loadBlob(oids[0], tid)).read_bytes() == b"new"
+    with pytest.raises(POSKeyError):
+        db.storage.loadBlob(oids[1], tid)
+    assert list(Path(db.storage.temporaryDirectory()).iterdir()) == []
+    db.close()
+
+
 def test_records_are_compressed_by_a_wrapper_that_copies_declarations(tmp_path: Path) -> None:
     base = ZODB.FileStorage.FileStorage(str(tmp_path / "d.fs"), blob_dir=str(tmp_path / "b"))
     storage = zc.zlibstorage.ZlibStorage(base)
