@@ -15,7 +15,7 @@ from perdure.ids import p64
 from perdure.records import Broken, ClassPolicy, find_global
 from perdure.records.opcodes import memo_overflow
 from samples.record_corpus import FUZZ_COUNT, damaged
-from samples.records_compared import likeness, pure_reader
+from samples.records_compared import likeness, pure_reader, unspoilt_classes
 from samples.records_generated import graph, tricked
 from samples.records_jar import Jar
 from samples.records_objects import Node, Point, RaisesInSetstate, TakesArguments
@@ -417,13 +417,14 @@ def cases(seeds: range) -> Iterator[tuple[Jar, type, bytes]]:
 
 def outcome(jar: Jar, reader: Any, cls: Any, sound: bytes, record: bytes) -> Any:
     """Return what `reader` makes of a record once it has seen a sound one of the class."""
-    reader.set_state(cls(), sound)
-    obj = cls()
-    try:
-        reader.set_state(obj, record)
-        return likeness(obj.__getstate__())
-    except (StateLoadError, POSKeyError, ConnectionStateError, KeyError) as error:
-        return type(error)
+    with unspoilt_classes():
+        reader.set_state(cls(), sound)
+        obj = cls()
+        try:
+            reader.set_state(obj, record)
+            return likeness(obj.__getstate__())
+        except (StateLoadError, POSKeyError, ConnectionStateError, KeyError) as error:
+            return type(error)
 
 
 def agree(jar: Jar, cls: Any, sound: bytes, record: bytes) -> None:

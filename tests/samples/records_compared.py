@@ -3,16 +3,31 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 from persistent import Persistent
+from persistent.list import PersistentList
+from persistent.mapping import PersistentMapping
+from persistent.wref import WeakRef
 
 from perdure import native
 from perdure.records import RecordReader, RecordWriter
 from samples.records_jar import Jar
-from samples.records_objects import Slotted
+from samples.records_objects import Node, Point, Slotted, TakesArguments
 
-__all__ = ["likeness", "pure_reader", "pure_writer"]
+__all__ = ["likeness", "pure_reader", "pure_writer", "unspoilt_classes"]
+
+_SPOILABLE = (
+    Node,
+    Point,
+    Slotted,
+    TakesArguments,
+    PersistentList,
+    PersistentMapping,
+    WeakRef,
+    UUID,
+)
 
 
 @contextmanager
@@ -33,6 +48,19 @@ def pure_writer(jar: Jar) -> RecordWriter:
     """Return a writer for `jar` that uses no native code."""
     with _without_native_code():
         return RecordWriter(jar)
+
+
+@contextmanager
+def unspoilt_classes() -> Iterator[None]:
+    """Undo what damaged records do to classes: a state can be given to a class, too."""
+    before = {cls: dict(vars(cls)) for cls in _SPOILABLE}
+    yield
+    for cls, attributes in before.items():
+        for name in set(vars(cls)) - set(attributes):
+            type.__delattr__(cls, name)
+        for name, value in attributes.items():
+            if vars(cls).get(name) is not value:
+                type.__setattr__(cls, name, value)
 
 
 def likeness(value: Any, seen: dict[int, int] | None = None) -> Any:

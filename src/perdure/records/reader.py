@@ -67,8 +67,13 @@ class RecordReader:
         # By class: how its records begin, and the memo of an unpickler behind that.
         self._heads: dict[type, tuple[bytes, Any]] = {}
         self._unused: StateUnpickler | None = None
-        # Gives an object the state in a record; see `_set_state`, which it falls back to.
         self.set_state: Callable[[Any, bytes], None] = self._set_state
+        """Give an object the state in a record: ``set_state(obj, record)``.
+
+        Raises `StateLoadError` if the record cannot be read or the object refuses
+        its state, with the error that was met as its cause; a `POSError` or a
+        transient error met on the way passes as it is.
+        """
         self._decoder = None
         if native.decoder:
             self._decoder = native.decoder.Decoder(
@@ -123,12 +128,6 @@ class RecordReader:
         return self._state_for(None, record)
 
     def _set_state(self, obj: Any, record: bytes) -> None:
-        """Give `obj` the state in a record.
-
-        Raises `StateLoadError` if the record cannot be read or the object refuses
-        its state, with the error that was met as its cause; a `POSError` or a
-        transient error met on the way passes as it is.
-        """
         head = self._heads.get(type(obj))
         if head is not None and record.startswith(head[0]):
             try:

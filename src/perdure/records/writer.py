@@ -70,8 +70,14 @@ class RecordWriter:
         self._jar = jar
         self._pickler = RecordPickler(self._make_persistent_id())
         self._heads: dict[type, tuple[bytes, Memo | None]] = {}
-        # Returns the record of an object; see `_serialize`, which it falls back to.
         self.serialize: Callable[[Any], bytes] = self._serialize
+        """Return the record of an object as it is now: ``serialize(obj)``.
+
+        Raises `UnpicklableError` (`RecordTooLargeError` for a string over 4 GiB)
+        where its state cannot be stored, `InvalidObjectReference` where it refers
+        to an object that it must not; both say where. What its `__getstate__`
+        raises passes through.
+        """
         self._encoder = None
         if native.encoder:
             self._encoder = native.encoder.Encoder(
@@ -86,13 +92,6 @@ class RecordWriter:
             self.serialize = self._encoder.serialize
 
     def _serialize(self, obj: Any) -> bytes:
-        """Return the record of an object as it is now.
-
-        Raises `UnpicklableError` (`RecordTooLargeError` for a string over 4 GiB)
-        where its state cannot be stored, `InvalidObjectReference` where it refers
-        to an object that it must not; both say where. What its `__getstate__`
-        raises passes through.
-        """
         head = self._heads.get(type(obj))
         if head is not None:
             return self._dump(obj, obj.__getstate__(), head)
