@@ -18,4 +18,4 @@ def test_everything_under_zodbs_names_works(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     passed = re.search(r"(\d+) passed", ran.stdout)
     assert passed is not None
-    assert int(passed[1]) > 50
+    assert int(passed[1]) > 100
