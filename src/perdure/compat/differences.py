@@ -55,7 +55,7 @@ DIFFERENCES: Final[tuple[Difference, ...]] = (
             *_in("DemoStorage.DemoStorage", "tpc_begin", "tpc_finish", "tpc_vote"),
             *_in("MappingStorage.MappingStorage", "tpc_finish"),
             *_in("interfaces", "IStorage.tpc_finish"),
-            *_in("DB", "DB.undoInfo", "DB.undoLog", "connection"),
+            *_in("DB", "DB.undoInfo", "DB.undoLog"),
             *_in("POSException", "ReadConflictError.__init__"),
             *_in("blob", "BlobStorage.tpc_abort", "BlobStorage.tpc_finish", "log"),
             *_in("broken", "PersistentBroken.__reduce__"),

@@ -49,6 +49,7 @@ def show_zodbs_names() -> None:
     for cls, old, new, get in (
         (Connection, "_normal_storage", "db().storage", lambda self: self._snapshot),
         (Connection, "_added", "the objects that you added", lambda self: self._changes.added),
+        (Database, "_cache_size", "getCacheSize()", lambda self: self.getCacheSize()),
         (Database, "_mvcc_storage", "DB.storage", lambda self: self._snapshots),
     ):
         show(cls, old, renamed(cls, old, new, get))

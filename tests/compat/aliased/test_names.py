@@ -4,6 +4,7 @@ import importlib
 import pickle
 import sys
 import warnings
+from pathlib import Path
 from types import ModuleType
 
 import BTrees.Interfaces
@@ -28,6 +29,7 @@ import ZODB.utils
 import perdure
 import perdure.compat
 import perdure.errors
+from perdure.errors import StorageClosedError
 from perdure.interfaces import INTERFACES, Storage
 from perdure.objects.connection import Connection
 from perdure.objects.persistentclass import PersistentMetaClass
@@ -41,7 +43,6 @@ def test_no_module_of_the_real_zodb_is_loaded() -> None:
 
 def test_classes_are_perdures_own() -> None:
     assert ZODB.DB is perdure.DB
-    assert ZODB.connection is perdure.connection
     assert ZODB.FileStorage.FileStorage is perdure.FileStorage
     assert ZODB.MappingStorage.MappingStorage is perdure.MappingStorage
     assert ZODB.DemoStorage.DemoStorage is perdure.DemoStorage
@@ -49,6 +50,21 @@ def test_classes_are_perdures_own() -> None:
     assert ZODB.blob.Blob is perdure.Blob
     assert ZODB.persistentclass.PersistentMetaClass is PersistentMetaClass
     assert ZODB.interfaces.IStorage is INTERFACES[Storage]
+
+
+def test_a_connection_is_opened_with_the_arguments_of_a_database(tmp_path: Path) -> None:
+    for arguments, options in (
+        ((str(tmp_path / "a.fs"),), {"create": True}),
+        ((None,), {}),
+        ((perdure.MappingStorage(),), {"database_name": "named"}),
+    ):
+        connection = ZODB.connection(*arguments, **options)
+        db = connection.db()
+        assert isinstance(db, ZODB.DB)
+        assert db.database_name == options.get("database_name", "unnamed")
+        connection.close()
+        with pytest.raises(StorageClosedError):
+            db.open()
 
 
 def test_db_stays_a_class_after_its_module_was_imported() -> None:

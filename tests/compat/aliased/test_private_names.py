@@ -50,6 +50,8 @@ def test_of_databases_and_roots(db: ZODB.DB) -> None:
         assert connection.root._root is connection.root()
     with pytest.warns(DeprecationWarning, match=r"use DB\.storage"):
         assert db._mvcc_storage.storage is db.storage
+    with pytest.warns(DeprecationWarning, match=r"use getCacheSize\(\)"):
+        assert db._cache_size == db.getCacheSize()
 
 
 def test_of_blobs(db: ZODB.DB) -> None:

@@ -12,7 +12,7 @@ from perdure.ids import after
 from perdure.interfaces import TransactionMetaData
 from perdure.objects.connection import Connection
 from perdure.objects.undo import TransactionalUndo
-from perdure.opening import DB, connection
+from perdure.opening import DB
 from ZODB.broken import find_global
 from ZODB.Connection import noop
 from ZODB.interfaces import IDatabase, IMVCCStorage
@@ -35,6 +35,11 @@ __all__ = [
     "toTimeStamp",
     "z64",
 ]
+
+
+def connection(*args: Any, **kw: Any) -> Connection:
+    """Return a connection to a `DB` made with these arguments; closing it closes the database."""
+    return DB(*args, **kw).open_then_close_db_when_connection_closes()
 
 
 def toTimeStamp(dt: datetime) -> TimeStamp:

@@ -15,7 +15,8 @@ import persistent.mapping
 import persistent.timestamp
 
 if TYPE_CHECKING:
-    from perdure.opening import DB, connection
+    from perdure.opening import DB
+    from ZODB.DB import connection
 
 __all__ = ["DB", "PersistentList", "PersistentMapping", "TimeStamp", "connection"]
 
