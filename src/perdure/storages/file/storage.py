@@ -11,7 +11,6 @@ This is the face; what it does is done by its parts.
     checkpoints               the index, saved now and then
 """
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -67,8 +66,6 @@ from perdure.storages.oids import OidSource
 from perdure.storages.resolving import Resolver
 
 __all__ = ["FileStorage"]
-
-log = logging.getLogger("perdure.storages.file")
 
 Packer = Callable[["FileStorage", References, bytes, bool], Any]
 
