@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from perdure import native
 from perdure.errors import ConnectionStateError, POSKeyError, StateLoadError
 from perdure.ids import p64
 from perdure.records import Broken, ClassPolicy, find_global
@@ -20,7 +21,8 @@ from samples.records_generated import graph, tricked
 from samples.records_jar import Jar
 from samples.records_objects import Node, Point, RaisesInSetstate, TakesArguments
 
-decoder = pytest.importorskip("perdure.native._decoder", reason="it is not built")
+if not native.decoder:
+    pytest.skip("the decoder is not in use", allow_module_level=True)
 
 HEAD = b"\x80\x03csamples.records_objects\nNode\nq\x00."
 POINT = b"csamples.records_objects\nPoint\n"
@@ -42,7 +44,7 @@ def explain(error: BaseException, obj: Any, record: bytes) -> None:
 
 def alone(jar: Jar, find: Any = find_global, steady: bool = True) -> Any:
     """Return a decoder that says when it hands over, and knows how nodes begin."""
-    made = decoder.Decoder(
+    made = native.decoder.Decoder(
         cache=jar._cache,
         find_global=find,
         steady=steady,
@@ -429,8 +431,8 @@ def outcome(jar: Jar, reader: Any, cls: Any, sound: bytes, record: bytes) -> Any
 
 def agree(jar: Jar, cls: Any, sound: bytes, record: bytes) -> None:
     """Fail if native code makes of a record what the unpickler does not make of it."""
-    native, pure = jar.reopened(), jar.reopened()
-    found = outcome(native, native.reader, cls, sound, record)
+    here, pure = jar.reopened(), jar.reopened()
+    found = outcome(here, here.reader, cls, sound, record)
     if memo_overflow(record, 2):
         assert isinstance(found, type), record  # an error; the unpickler would take all memory
         return
@@ -441,10 +443,10 @@ def agree(jar: Jar, cls: Any, sound: bytes, record: bytes) -> None:
 
 def test_both_read_the_same_from_sound_records() -> None:
     for jar, cls, record in cases(range(SEED, SEED + FUZZ_COUNT // 20)):
-        native, pure = jar.reopened(), jar.reopened()
-        found = outcome(native, native.reader, cls, record, record)
+        here, pure = jar.reopened(), jar.reopened()
+        found = outcome(here, here.reader, cls, record, record)
         assert found == outcome(pure, pure_reader(pure), cls, record, record), record
-        assert native.reader.hits == pure_hits(jar, cls, record)
+        assert here.reader.hits == pure_hits(jar, cls, record)
 
 
 def pure_hits(jar: Jar, cls: Any, record: bytes) -> int:
