@@ -21,7 +21,7 @@ from persistent.wref import WeakRef
 from perdure import native
 from perdure.errors import InvalidObjectReference, UnpicklableError
 from perdure.ids import p64
-from perdure.records.reducing import global_of, is_reduced_simply
+from perdure.records.reducing import global_of
 from samples.record_corpus import FUZZ_COUNT
 from samples.records_compared import pure_writer
 from samples.records_generated import graph
@@ -497,10 +497,3 @@ def test_a_million_records_of_generated_graphs_are_written_as_by_the_pure_writer
         count += len(found)
         if count >= 1_000_000:
             return
-
-
-def test_what_is_reduced_simply_is_no_container() -> None:
-    simple = [Point, Slotted, Pair, UUID, datetime, Decimal]
-    assert all(map(is_reduced_simply, simple))
-    others = [AList, ADict, OrderedDict, Colour, OwnReduction, OwnReductionEx]
-    assert not any(map(is_reduced_simply, others))

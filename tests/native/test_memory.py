@@ -3,6 +3,7 @@
 import enum
 import gc
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -116,6 +117,18 @@ def test_records_that_fail_or_are_handed_over_take_no_memory() -> None:
     blocks = [read_all() for _ in range(20)]
     # Less than one for three records: damaged names become broken classes, which are kept.
     assert (blocks[19] - blocks[9]) / 10 < len(spoilt) / 3, blocks
+
+
+def test_connections_that_are_dropped_are_collected_with_what_reads_and_writes_for_them() -> None:
+    jar = Jar()
+    node = Node(a=Node(), point=Point(1, 2))
+    jar.store(node)
+    again = jar.reopened()
+    again.get(node._p_oid)._p_activate()
+    watched = [weakref.ref(each) for each in (jar, again, again.reader, jar.writer)]
+    del jar, again, node
+    gc.collect()
+    assert [each() for each in watched] == [None] * 4
 
 
 @pytest.mark.slow

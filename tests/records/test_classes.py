@@ -20,7 +20,7 @@ from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
 
 from perdure.records import Broken, ClassPolicy, find_global, references
-from perdure.records.classes import HARMLESS
+from perdure.records.classes import HARMLESS, is_steady
 from perdure.records.codec import Pickles, unpickler_of
 from samples.records_jar import Jar
 from samples.records_objects import Node, Point, Shelf, TakesArguments
@@ -302,3 +302,11 @@ def test_a_policy_can_stand_over_another_way_to_find_classes() -> None:
     assert policy.find_class("__zodb__", "C") is Node
     assert issubclass(policy.find_class("other", "C"), Broken)
     assert asked == [("__zodb__", "C")]
+
+
+def test_a_policy_is_steady_unless_somebody_else_finds_its_classes() -> None:
+    steady = (find_global, ClassPolicy().find_class, SAMPLES.find_class)
+    assert all(map(is_steady, steady))
+    found_otherwise = ClassPolicy(find=lambda module, name: Node).find_class
+    assert not is_steady(found_otherwise)
+    assert not is_steady(lambda module, name: Node)

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from perdure.records.codec import PROTOCOL, Pickles, RecordPickler, memo_behind, unpickler_of
+from perdure.records.codec import (
+    PROTOCOL,
+    Pickles,
+    RecordPickler,
+    StateUnpickler,
+    memo_behind,
+    unpickler_of,
+)
 
 
 def by_name(module: str, name: str) -> Any:
@@ -98,3 +105,26 @@ def test_values_of_any_size_are_dumped_whole() -> None:
     pickler = RecordPickler(lambda value: None)
     value = [b"x" * (1 << 20), "y" * (1 << 20)]
     assert pickle.loads(pickler.dump(value)) == value
+
+
+def test_a_state_unpickler_reads_one_pickle_after_the_other_behind_the_same_head() -> None:
+    head = unpickler(b"\x80\x03cbuiltins\nint\nq\x00.")
+    assert head.load() is int
+    states = StateUnpickler(by_name, as_stored)
+    for value in ([1], {"a": "b" * 300}, (), "x", b"y" * 60_000):
+        assert states.load(pickle.dumps((value, value), 3), unpickler(b"").memo) == (value, value)
+        assert states.load(b"\x80\x03h\x00.", head.memo) is int
+        assert states.is_reusable()
+
+
+def test_a_state_unpickler_that_did_not_read_everything_says_so() -> None:
+    states = StateUnpickler(by_name, as_stored)
+    assert states.load(b"\x80\x03K\x01.K\x02.", unpickler(b"").memo) == 1
+    assert not states.is_reusable()
+
+
+def test_a_cut_state_is_noticed() -> None:
+    whole = pickle.dumps({"a": [1, 2, "text"]}, 3)
+    for end in range(len(whole)):
+        with pytest.raises((EOFError, pickle.UnpicklingError)):
+            StateUnpickler(by_name, as_stored).load(whole[:end], unpickler(b"").memo)
