@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from persistent import Persistent
 from transaction.interfaces import TransientError
 
-from perdure.errors import BTreesConflictError, ConflictError, POSKeyError
+from perdure.errors import BTreesConflictError, ConflictError, POSKeyError, StateLoadError
 from perdure.records.broken import Broken, BrokenClass, find_global
 from perdure.records.classmeta import class_and_arguments, class_name
 from perdure.records.codec import FindGlobal, Pickles, RecordPickler, memo_behind, unpickler_of
@@ -166,13 +166,12 @@ def resolve_conflict(
     offers no resolution, or if it fails; an exception other than a conflict in it
     is logged.
     """
-    name: str | None = None
+    new: bytes | None = None
     try:
         new = untransform(new_data)
-        name = class_name(new)
         states = _States(find_global)
         source, unpickler = states.reader_of(new)
-        resolve = _resolver(unpickler.load(), find_global, name)
+        resolve = _resolver(unpickler.load(), find_global, new)
         head, memo = new[: source.position], memo_behind(unpickler)
         old_state = states.state(untransform(_load(load_serial, oid, read_tid)))
         if not committed_data:
@@ -184,6 +183,7 @@ def resolve_conflict(
         return transform(head + with_stored_names(pickler.dump(resolved)))
     except Exception as error:
         reason = _reason(error)
+        name = _name_in(new)
         if not (isinstance(error, _Unresolvable | TransientError) or _is_from_btrees(error)):
             logger.exception("resolving a conflict on class %s failed", name)
         raise ConflictError(
@@ -194,12 +194,22 @@ def resolve_conflict(
         ) from error
 
 
-def _resolver(metadata: Any, find_global: FindGlobal, name: str) -> Callable[[Any, Any, Any], Any]:
+def _name_in(record: bytes | None) -> str | None:
+    """Return the class of a record, for an error; None if there is no telling."""
+    try:
+        return None if record is None else class_name(record)
+    except StateLoadError:
+        return None
+
+
+def _resolver(
+    metadata: Any, find_global: FindGlobal, record: bytes
+) -> Callable[[Any, Any, Any], Any]:
     cls, arguments = class_and_arguments(metadata, find_global)
     if issubclass(cls, Broken):
-        raise _Unresolvable(f"the class {name} cannot be imported here")
+        raise _Unresolvable(f"the class {class_name(record)} cannot be imported here")
     if getattr(cls, "_p_resolveConflict", None) is None:
-        raise _Unresolvable(f"{name} has no _p_resolveConflict")
+        raise _Unresolvable(f"{class_name(record)} has no _p_resolveConflict")
     resolve: Callable[[Any, Any, Any], Any] = cls.__new__(cls, *arguments)._p_resolveConflict
     return resolve
 
