@@ -428,6 +428,23 @@ def test_a_wrong_key_is_told_apart_from_a_damaged_record() -> None:
         encrypted(below, KEY).loadSerial(A, tid)
 
 
+def test_a_check_finds_each_damaged_record_and_goes_on() -> None:
+    below = MappingStorage()
+    storage = encrypted(below, KEY)
+    tid = write(storage, {ROOT_OID: holder(A, B, C), A: LONG, B: LONG, C: LONG}).tid
+    record = below._revisions.by_oid[A][0]
+    object.__setattr__(record, "data", record.data[:60] + b"\0" + record.data[61:])
+    swap(below, (B, tid), (C, tid))
+
+    found = check(storage)
+
+    assert [finding.oid for finding in found.findings] == [A, B, C]
+    assert not found.sound
+    assert "is not what was encrypted" in found.findings[0].found
+    with pytest.raises(UnknownKeyError):
+        check(encrypted(below, OTHER_KEY))
+
+
 def test_with_a_new_key_old_records_are_read_and_a_copy_has_only_the_new_one() -> None:
     below, target = MappingStorage(), MappingStorage()
     first = write(encrypted(below, KEY), {A: LONG}).tid

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from perdure.blobs import open_blob_directory
-from perdure.errors import StateLoadError
+from perdure.errors import StateLoadError, TransformError
 from perdure.fileops import FileOperations
 from perdure.records import references
 from perdure.storages.file.openfile import open_data_file
@@ -60,8 +60,14 @@ def check(storage: Any, progress: Progress | None = None) -> Checked:
     classes = RecordClasses()
     findings: list[Finding] = []
     referred: dict[bytes, bytes] = {}  # to the first that refers
-    existing = set()
-    for oid, (data, _) in moment.records(progress):
+    existing: set[bytes] = set()
+
+    def damaged(error: TransformError) -> None:
+        if error.oid is not None:
+            existing.add(error.oid)
+        findings.append(UnreadableRecord(None, error.found, "what was written", error.oid))
+
+    for oid, (data, _) in moment.records(progress, damaged):
         existing.add(oid)
         classes.add(data, 0, len(data))
         try:

@@ -3,18 +3,26 @@
 Nothing is imported for a record and no object is made of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from perdure.capabilities import capabilities_of
 from perdure.clock import time_of
-from perdure.errors import POSKeyError, Unsupported
+from perdure.errors import (
+    DamagedRecordError,
+    MisplacedRecordError,
+    POSKeyError,
+    TransformError,
+    Unsupported,
+)
 from perdure.ids import ZERO, after
 from perdure.interfaces import Loaded
 from perdure.tools.progress import Progress
 
 __all__ = ["Moment", "datetime_of"]
+
+Damaged = Callable[[TransformError], object]
 
 _TELL_EVERY = 1000
 """Records between two calls of a progress callback."""
@@ -44,15 +52,18 @@ class Moment:
             raise POSKeyError(oid)
         return Loaded(found[0], found[1])
 
-    def records(self, progress: Progress | None = None) -> Iterator[tuple[bytes, Loaded]]:
+    def records(
+        self, progress: Progress | None = None, damaged: Damaged | None = None
+    ) -> Iterator[tuple[bytes, Loaded]]:
         """Yield the oid and the record of every object, in no particular order.
 
-        `progress` counts objects. Raises `Unsupported` if the storage cannot list
-        what it has.
+        `progress` counts objects. `damaged` is told of a record that a layer cannot turn
+        back, and the others follow; by default that is raised. Raises `Unsupported` if the
+        storage cannot list what it has.
         """
         total = len(self.storage) if self.is_newest else None
         done = 0
-        for oid, loaded in self._listed():
+        for oid, loaded in self._listed(damaged):
             yield oid, loaded
             done += 1
             if progress is not None and done % _TELL_EVERY == 0:
@@ -60,24 +71,30 @@ class Moment:
         if progress is not None:
             progress(done, done)
 
-    def _listed(self) -> Iterator[tuple[bytes, Loaded]]:
+    def _listed(self, damaged: Damaged | None) -> Iterator[tuple[bytes, Loaded]]:
         capabilities = capabilities_of(self.storage)
         if self.tid == ZERO:
             return
         if self.is_newest and capabilities.record_iteration:
-            yield from self._by_oid()
+            yield from self._by_oid(damaged)
         elif capabilities.iteration:
             yield from self._by_transaction()
         else:
             raise Unsupported(f"{self.storage.getName()} cannot list its records")
 
-    def _by_oid(self) -> Iterator[tuple[bytes, Loaded]]:
+    def _by_oid(self, damaged: Damaged | None) -> Iterator[tuple[bytes, Loaded]]:
         following: bytes | None = None
         while True:
             try:
                 oid, tid, data, following = self.storage.record_iternext(following)
             except ValueError:  # there is not even one
                 return
+            except (DamagedRecordError, MisplacedRecordError) as error:
+                if damaged is None or error.oid is None:
+                    raise
+                damaged(error)
+                following = after(error.oid)
+                continue
             if tid <= self.tid:
                 yield oid, Loaded(data, tid)
             else:  # changed, or created, since this moment
