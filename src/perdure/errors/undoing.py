@@ -20,14 +20,17 @@ class UndoError(POSError):
 
 
 class MultipleUndoErrors(UndoError):
-    """Undo failed at several objects; `errors` lists (oid, reason) pairs."""
+    """Undo failed at objects, one or several; `errors` lists (oid, reason) pairs."""
 
     def __init__(self, errors: Sequence[tuple[bytes, str]]) -> None:
-        super().__init__("several objects changed since", errors[0][0] if errors else None)
+        reason = errors[0][1] if len(errors) == 1 else "several objects changed since"
+        super().__init__(reason, errors[0][0] if errors else None)
         self.args = (errors,)
         self.errors = self._errs = list(errors)
 
     def __str__(self) -> str:
+        if len(self.errors) == 1:
+            return super().__str__()
         return "cannot undo:\n" + "\n".join(
             f"  oid {oid_repr(oid)}: {reason}" for oid, reason in self.errors
         )

@@ -121,6 +121,10 @@ class BeforeStorage:
             raise POSKeyError(oid)
         return Loaded(revision[0], revision[1])
 
+    def getTid(self, oid: bytes) -> bytes:
+        """Return the tid of the current record; `POSKeyError` if there is none."""
+        return self.load(oid).tid
+
     def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         self._check_open()
         try:
@@ -207,6 +211,12 @@ class BeforeStorage:
 
     def new_oid(self) -> bytes:
         self._refuse()
+
+    def supportsUndo(self) -> bool:
+        return False
+
+    def tpc_transaction(self) -> None:
+        """Return the transaction that is being committed: there is never one."""
 
     def tpc_begin(self, transaction: HasMetaData) -> None:
         self._refuse()

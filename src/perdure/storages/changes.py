@@ -302,9 +302,8 @@ class Changes(Generic[Place]):
                     self._reverted[record.oid] = planned, record.previous
             except UndoError as error:
                 failures.append(error)
-        if len(failures) == 1:
-            raise failures[0]
         if failures:
+            # For one, too, as ZODB does: servers know how to send this error to their clients.
             raise MultipleUndoErrors([(error.oid or b"", error.reason) for error in failures])
         return oids
 

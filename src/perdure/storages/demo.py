@@ -279,6 +279,10 @@ class DemoStorage:
             if self._seam.newest_in_changes(oid) is None and self._seam.newest_in_base(oid) is None:
                 return oid
 
+    def tpc_transaction(self) -> Any:
+        """Return the transaction that is being committed, or None."""
+        return self._gate.transaction
+
     def tpc_begin(
         self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "
     ) -> None:

@@ -97,6 +97,10 @@ class ReadOnlyStorage:
             raise POSKeyError(oid)
         return Loaded(revision[0], revision[1])
 
+    def getTid(self, oid: bytes) -> bytes:
+        """Return the tid of the current record; `POSKeyError` if there is none."""
+        return self.load(oid).tid
+
     def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         revision: PlainRevision | None = self.base.loadBefore(oid, tid)
         return revision
@@ -151,6 +155,9 @@ class ReadOnlyStorage:
 
     def new_oid(self) -> bytes:
         self._refuse()
+
+    def tpc_transaction(self) -> None:
+        """Return the transaction that is being committed: there is never one."""
 
     def tpc_begin(self, transaction: HasMetaData) -> None:
         self._refuse()

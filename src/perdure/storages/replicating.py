@@ -154,6 +154,10 @@ class ReplicatingStorage:
             raise POSKeyError(oid)
         return Loaded(revision[0], revision[1])
 
+    def getTid(self, oid: bytes) -> bytes:
+        """Return the tid of the current record; `POSKeyError` if there is none."""
+        return self.load(oid).tid
+
     def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         revision: PlainRevision | None = self.base.loadBefore(oid, tid)
         return revision
@@ -203,6 +207,10 @@ class ReplicatingStorage:
     def new_oids(self, count: int) -> list[bytes]:
         oids: list[bytes] = self.base.new_oids(count)
         return oids
+
+    def tpc_transaction(self) -> Any:
+        """Return the transaction that is being committed, or None."""
+        return self.base.tpc_transaction()
 
     def tpc_begin(
         self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "

@@ -196,6 +196,10 @@ class TransformingStorage:
             raise POSKeyError(oid)
         return Loaded(revision[0], revision[1])
 
+    def getTid(self, oid: bytes) -> bytes:
+        """Return the tid of the current record; `POSKeyError` if there is none."""
+        return self.load(oid).tid
+
     def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         revision = self.base.loadBefore(oid, tid)
         if revision is None:
@@ -248,6 +252,10 @@ class TransformingStorage:
     def new_oids(self, count: int) -> list[bytes]:
         oids: list[bytes] = self.base.new_oids(count)
         return oids
+
+    def tpc_transaction(self) -> Any:
+        """Return the transaction that is being committed, or None."""
+        return next((draft.transaction for draft in list(self._drafts.values())), None)
 
     def tpc_begin(
         self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "
