@@ -34,7 +34,7 @@ def move_into_place(source: str, target: str, chmod: bool = True) -> None:
         # Another device: complete under a name of its own before it gets the real one.
         draft = f"{target}.incoming"
         shutil.copyfile(source, draft)
-        os.rename(draft, target)
+        os.replace(draft, target)
         os.unlink(source)
     if chmod:
         os.chmod(target, os.stat(target).st_mode & ~0o222)

@@ -6,6 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 from types import ModuleType
+from unittest import mock
 
 import BTrees.Interfaces
 import persistent.mapping
@@ -50,6 +51,14 @@ def test_classes_are_perdures_own() -> None:
     assert ZODB.blob.Blob is perdure.Blob
     assert ZODB.persistentclass.PersistentMetaClass is PersistentMetaClass
     assert ZODB.interfaces.IStorage is INTERFACES[Storage]
+
+
+@pytest.mark.parametrize("name", ["DB", "connection"])
+def test_a_patched_name_comes_back(name: str) -> None:
+    original, patched = getattr(ZODB, name), object()
+    with mock.patch(f"ZODB.{name}", patched):  # deletes what it has set
+        assert getattr(ZODB, name) is patched
+    assert getattr(ZODB, name) is original
 
 
 def test_a_connection_is_opened_with_the_arguments_of_a_database(tmp_path: Path) -> None:

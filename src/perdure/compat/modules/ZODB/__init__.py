@@ -36,6 +36,10 @@ class _Package(ModuleType):
         if not isinstance(value, ModuleType):
             vars(self)["DB"] = value
 
+    @DB.deleter
+    def DB(self) -> None:
+        del vars(self)["DB"]  # what a test had patched; the class comes back
+
     @property
     def connection(self) -> Any:
         return vars(self).get("connection") or import_module("ZODB.DB").connection
@@ -43,6 +47,10 @@ class _Package(ModuleType):
     @connection.setter
     def connection(self, value: Any) -> None:
         vars(self)["connection"] = value
+
+    @connection.deleter
+    def connection(self) -> None:
+        del vars(self)["connection"]
 
 
 sys.modules[__name__].__class__ = _Package
