@@ -8,7 +8,12 @@ import pytest
 import ZODB.FileStorage
 import ZODB.fsrecover
 
-from perdure.errors import FileMissingError, FileStorageError, FileStorageFormatError
+from perdure.errors import (
+    FileLockedError,
+    FileMissingError,
+    FileStorageError,
+    FileStorageFormatError,
+)
 from perdure.ids import p64
 from perdure.storages import FileStorage
 from perdure.testing.contract.records import cell
@@ -175,6 +180,17 @@ def test_a_file_that_is_there_is_replaced_only_when_asked(path: Path, new: Path)
     assert contents(new) == contents(path)
     with pytest.raises(FileStorageError):
         recover(path, path, overwrite=True)
+
+
+def test_a_file_in_use_is_never_replaced(path: Path, new: Path) -> None:
+    fill(path)
+    storage = FileStorage(new)
+    with pytest.raises(FileLockedError):
+        recover(path, new, overwrite=True)
+    write(storage, {p64(1): cell("goes on")})
+    storage.close()
+    recover(path, new, overwrite=True)
+    assert contents(new) == contents(path)
 
 
 def test_what_is_no_data_file_is_refused(path: Path, new: Path) -> None:

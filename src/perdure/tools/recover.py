@@ -30,6 +30,7 @@ from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.encoding import Metadata
 from perdure.storages.file.format import MAGIC
 from perdure.storages.file.iterate import read_transaction
+from perdure.storages.file.lock import FileLock
 from perdure.storages.file.openfile import access, open_data_file
 from perdure.storages.file.resync import next_sound
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
@@ -76,11 +77,23 @@ def recover(
     `progress` counts bytes of the damaged file.
 
     Raises `FileStorageError` if `target` is there already, or is the damaged file
-    itself, and what opening a file raises.
+    itself, `FileLockedError` if it is to be replaced and is in use, and what opening
+    a file raises.
     """
     source, new = Path(os.path.abspath(damaged)), Path(os.path.abspath(target))
-    if new.exists() and (not overwrite or os.path.samefile(source, new)):
+    if not new.exists():
+        return _recover(source, new, progress)
+    if not overwrite or os.path.samefile(source, new):
         raise FileStorageError(f"{new}: found a file, expected none; nothing was written")
+    with access(new, "lock it", "nothing was changed"):
+        lock = FileLock(new)
+    try:
+        return _recover(source, new, progress)
+    finally:
+        lock.release()
+
+
+def _recover(source: Path, new: Path, progress: Progress | None) -> Recovered:
     file = _opened(source)
     draft = new.with_name(new.name + ".recovering")
     operations = FileOperations()
