@@ -12,6 +12,7 @@ import transaction
 import ZEO
 import ZEO.StorageServer
 import ZODB
+import ZODB.blob
 from ZODB.POSException import UndoError
 
 import perdure
@@ -35,11 +36,11 @@ WRITABLE: dict[str, Callable[[str], Any]] = {
 }
 
 
-def served(storage: Any, use: Callable[[ZODB.DB], None], *, read_only: bool = False) -> None:
+def served(storage: Any, use: Callable[[ZODB.DB], None], **options: Any) -> None:
     server = ZEO.StorageServer.StorageServer(("127.0.0.1", 0), {"1": storage})
     loop = threading.Thread(target=server.loop, daemon=True)
     loop.start()
-    db = ZEO.DB(server.acceptor.addr[1], wait_timeout=30, read_only=read_only)
+    db = ZEO.DB(server.acceptor.addr[1], wait_timeout=30, **options)
     use(db)
     db.close()
     server.close()
@@ -70,11 +71,21 @@ def look(db: ZODB.DB) -> None:
         assert db.storage.getTid(b"\0" * 8) == connection.root()._p_serial
 
 
+def share_blobs(db: ZODB.DB) -> None:
+    with db.transaction() as connection:
+        connection.root.blob = ZODB.blob.Blob(b"written by the client")
+    with db.transaction() as connection, connection.root.blob.open() as file:
+        assert file.read() == b"written by the client"
+
+
 def main(directory: str) -> None:
     for make in WRITABLE.values():
         served(make(directory), change)
     for layer in (ReadOnlyStorage, BeforeStorage):
         served(layer(file(directory, "primary")), look, read_only=True)
+    blobs = f"{directory}/blobs"
+    storage = perdure.FileStorage(f"{directory}/shared.fs", blob_dir=blobs)
+    served(storage, share_blobs, blob_dir=blobs, shared_blob_dir=True)
     print(ZODB.__file__)
 
 

@@ -134,11 +134,14 @@ class FilesystemHelper:
         return os.path.join(self.base_dir, self.layout.getBlobFilePath(oid, tid))
 
     def blob_mkstemp(self, oid: bytes, tid: bytes) -> tuple[int, str]:
-        """Return descriptor and path of a new temporary file, named after a revision."""
+        """Return descriptor and path of a new temporary file, in the directory of its object.
+
+        A server that shares the directory with its clients looks for it there.
+        """
         return tempfile.mkstemp(
             suffix=".tmp",
             prefix=os.path.basename(self.getBlobFilename(oid, tid)),
-            dir=self.temp_dir,
+            dir=self.getPathForOID(oid),
         )
 
     def splitBlobFilename(self, filename: str) -> tuple[bytes | None, bytes | None]:

@@ -7,6 +7,7 @@ classes are Perdure's own under both names, so a subclass would not be seen.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from perdure.compat.blobdirectory import FilesystemHelper, NoBlobsFileSystemHelper
 from perdure.compat.views import renamed, show
 from perdure.storages.file import FileStorage
 from perdure.storages.file.index import PositionIndex
@@ -81,6 +82,10 @@ def _tend(self: Any) -> int:
     return end
 
 
+def _fshelper(self: Any) -> FilesystemHelper | NoBlobsFileSystemHelper:
+    return FilesystemHelper(self.blob_dir) if self.blob_dir else NoBlobsFileSystemHelper()
+
+
 def _no_extension_methods(self: Any) -> dict[str, Any]:
     """Return the methods that a server should offer besides the usual ones: none."""
     return {}
@@ -91,6 +96,7 @@ def show_zodbs_names() -> None:
     show(FileStorage, "_index", property(_index))
     show(FileStorage, "_quota", property(_quota))
     show(FileStorage, "_is_read_only", property(_is_read_only))
+    show(FileStorage, "fshelper", property(_fshelper))
     show(FileStorage, "getExtensionMethods", _no_extension_methods)
     show(FileTransaction, "_tpos", property(_tpos))
     show(FileTransaction, "_tend", property(_tend))

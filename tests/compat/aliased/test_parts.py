@@ -173,6 +173,8 @@ def test_resolving_as_a_function() -> None:
     assert ConflictResolution.persistent_id(reference) == (oid, Length)
     with pytest.raises(ConflictResolution.BadClassName):
         ConflictResolution.find_global("no.such", "Class").__reduce__()
+    with pytest.raises(ConflictResolution.BadClassName):
+        ConflictResolution.find_global("*class in a database", ())
     db.close()
 
 

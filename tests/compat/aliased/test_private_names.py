@@ -1,5 +1,6 @@
 """Names that are private by their spelling, and used all the same."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,20 @@ def test_of_databases_and_roots(db: ZODB.DB) -> None:
         assert db._mvcc_storage.storage is db.storage
     with pytest.warns(DeprecationWarning, match=r"use getCacheSize\(\)"):
         assert db._cache_size == db.getCacheSize()
+
+
+def test_of_the_directory_of_blobs(db: ZODB.DB) -> None:
+    oid, tid = b"\0" * 7 + b"\5", b"\0" * 7 + b"\6"
+    helper = db.storage.fshelper
+    directory = helper.getPathForOID(oid, create=True)
+    descriptor, path = helper.blob_mkstemp(oid, tid)
+    os.close(descriptor)
+    assert os.path.dirname(path) == directory
+    assert Path(directory).is_relative_to(db.storage.blob_dir)
+    without = ZODB.FileStorage.FileStorage(f"{db.storage.getName()}.without")
+    with pytest.raises(TypeError, match="Blobs are not supported"):
+        _ = without.fshelper.temp_dir
+    without.close()
 
 
 def test_of_blobs(db: ZODB.DB) -> None:

@@ -69,7 +69,12 @@ class BadClass:
 
 
 def find_global(*args: Any) -> Any:
-    """Return the class named by (module, name), or a `BadClass` instead of it."""
+    """Return the class named by (module, name), or a `BadClass` instead of it.
+
+    Raises `BadClassName` for what is no pair of names: classes in databases, of long ago.
+    """
+    if [type(arg) for arg in args] != [str, str]:
+        raise BadClassName(*args)
     found = _find_global(*args)
     return BadClass(*args) if isinstance(found, BrokenClass) else found
 
