@@ -6,7 +6,7 @@ from typing import Any
 
 def load_before(
     pages: dict[bytes, Any], descriptor: int, oid: bytes, tid: bytes, /
-) -> tuple[bytes, bytes, bytes | None] | None | NotImplementedType:
+) -> tuple[bytes, bytes, bytes | None] | NotImplementedType | None:
     """Return what was current just before `tid`; None if the object is younger.
 
     `NotImplemented` stands for what is not usual: the pure function finds out, and says so.
