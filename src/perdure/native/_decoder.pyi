@@ -10,8 +10,8 @@ class Decoder:
     names; if it is `steady`, a class is not asked for again as long as its module
     has it. `load_reference` returns the object for a persistent id that needs a
     closer look; so does one to a subclass of `broken`. `hand_over` reads a record that
-    is not read here. `explain` gets an error met while reading, `refused` one that the object's `__setstate__` raised; they
-    raise a better one, or return to let it pass.
+    is not read here. `explain` gets an error met while reading, `refused` one that the
+    object's `__setstate__` raised; they raise a better one, or return to let it pass.
     """
 
     def __init__(
