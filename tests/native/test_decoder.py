@@ -424,7 +424,8 @@ def outcome(jar: Jar, reader: Any, cls: Any, sound: bytes, record: bytes) -> Any
         obj = cls()
         try:
             reader.set_state(obj, record)
-            return likeness(obj.__getstate__())
+            # Not the state of `Persistent`, which crashes on attributes named by surrogates.
+            return likeness(getattr(obj, "__dict__", None) or obj.__getstate__())
         except (StateLoadError, POSKeyError, ConnectionStateError, KeyError) as error:
             return type(error)
 

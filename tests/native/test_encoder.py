@@ -187,6 +187,14 @@ def test_attributes_that_are_not_stored_are_left_out() -> None:
             assert list(read) == [n for n in chosen if not n.startswith(("_v_", "_p_"))]
 
 
+def test_attributes_named_by_surrogates_are_written() -> None:
+    jar = Jar()
+    node = given(jar, Node())
+    vars(node).update({"\ud800": 1, "_v_\ud800": 2, "_\ud800": 3})
+    record = alone(jar).serialize(node)  # the pure writer crashes here, in `persistent`
+    assert jar.reader.state(record) == {"\ud800": 1, "_\ud800": 3}
+
+
 def test_odd_dictionaries_of_instances_are_written_as_by_the_pure_writer() -> None:
     class Text(str):
         pass

@@ -193,10 +193,24 @@ static int save_dict(Encoder *encoder, Work *work, PyObject *obj) {
     return outcome;
 }
 
+/* Whether an attribute is not stored, by its name. */
+static int is_volatile(PyObject *name) {
+    Py_ssize_t length;
+    const char *bytes = PyUnicode_AsUTF8AndSize(name, &length);
+    if (bytes == NULL) { /* it has a surrogate, on which __getstate__ of Persistent crashes */
+        PyErr_Clear();
+        return PyUnicode_GetLength(name) >= 3 && PyUnicode_ReadChar(name, 0) == '_' &&
+               (PyUnicode_ReadChar(name, 1) == 'v' || PyUnicode_ReadChar(name, 1) == 'p') &&
+               PyUnicode_ReadChar(name, 2) == '_';
+    }
+    return length >= 3 && bytes[0] == '_' && (bytes[1] == 'v' || bytes[1] == 'p') &&
+           bytes[2] == '_';
+}
+
 /* A dictionary of an instance as the state that __getstate__ of Persistent makes of it: a
    copy, without what has a name that begins with _v_ or _p_. */
 static int save_attributes(Encoder *encoder, Work *work, PyObject *dict) {
-    Py_ssize_t position = 0, count = 0, size = PyDict_Size(dict), length;
+    Py_ssize_t position = 0, count = 0, size = PyDict_Size(dict);
     PyObject *key, *value;
     size_t mark;
     int outcome;
@@ -210,14 +224,8 @@ static int save_attributes(Encoder *encoder, Work *work, PyObject *dict) {
     if (outcome == DONE)
         outcome = write_opcode(work, '(');
     while (outcome == DONE && PyDict_Next(dict, &position, &key, &value)) {
-        if (PyUnicode_Check(key)) {
-            const char *name = PyUnicode_AsUTF8AndSize(key, &length);
-            if (name == NULL)
-                return failed();
-            if (length >= 3 && name[0] == '_' && (name[1] == 'v' || name[1] == 'p') &&
-                name[2] == '_')
-                continue;
-        }
+        if (PyUnicode_Check(key) && is_volatile(key))
+            continue;
         outcome = save_dict_item(encoder, work, key, value);
         if (outcome == DONE && PyDict_Size(dict) != size)
             return HAND_OVER;
