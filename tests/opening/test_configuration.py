@@ -11,7 +11,6 @@ import ZODB.config
 import perdure
 from perdure.errors import (
     AddressError,
-    FileMissingError,
     MissingExtraError,
     ReadOnlyError,
     Unsupported,
@@ -220,7 +219,7 @@ def test_a_name_that_is_not_there_is_answered_with_the_near_one(here: Path) -> N
 
 
 def test_a_file_that_is_not_there_is_named(here: Path) -> None:
-    with pytest.raises(FileMissingError, match=r"missing\.conf"):
+    with pytest.raises(AddressError, match=r"'missing\.conf' is no file"):
         perdure.open("zconfig:missing.conf")
 
 

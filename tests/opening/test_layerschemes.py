@@ -60,10 +60,18 @@ def test_what_is_encrypted_is_not_in_the_file(monkeypatch: pytest.MonkeyPatch) -
     assert read("encrypt:(file:app.fs)?key_env=APP_KEY&metadata=1") == SECRET
 
 
-def test_an_encrypted_address_names_one_key() -> None:
-    for options in ("", "?metadata=1", "?key_file=app.key&key_env=KEY"):
-        with pytest.raises(AddressError, match="either key_file or key_env"):
-            open_storage(f"encrypt:(memory:){options}")
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        ("encrypt:(memory:)", "encrypt:(memory:)?key_file=app.key"),
+        ("encrypt:(memory:)?metadata=1", "encrypt:(memory:)?metadata=1&key_file=app.key"),
+        ("encrypt:(memory:)?key_file=a.key&key_env=KEY", "encrypt:(memory:)?key_file=a.key"),
+    ],
+)
+def test_an_encrypted_address_names_one_key(given: str, nearest: str) -> None:
+    with pytest.raises(AddressError, match="either key_file or key_env") as caught:
+        open_storage(given)
+    assert caught.value.nearest == nearest
 
 
 def test_a_key_that_is_missing_or_no_key_says_where_it_should_be() -> None:
@@ -96,6 +104,27 @@ def test_a_dictionary_is_named_by_its_file() -> None:
     without.close()
     with pytest.raises(FileAccessError, match=r"none\.dict: cannot read the dictionary"):
         open_storage("zstd:(memory:)?dictionary=none.dict")
+
+
+@pytest.mark.parametrize(
+    "options", ["dictionary=no.dict", "dictionary=good.dict&old_dictionary=no.dict"]
+)
+def test_a_file_that_is_no_dictionary_is_a_wrong_address(options: str) -> None:
+    plain = FileStorage("plain.fs")
+    write(plain, {p64(n): cell({"title": f"number {n}", "pages": n * 7}) for n in range(500)})
+    Path("good.dict").write_bytes(train_dictionary(plain, 1024))
+    plain.close()
+    Path("no.dict").write_bytes(b"words, words, words")
+    with pytest.raises(AddressError, match=r"dictionary=no\.dict' does not lead to a dictionary"):
+        open_storage(f"zstd:(memory:)?{options}")
+
+
+@pytest.mark.parametrize(("scheme", "most"), [("zstd", 22), ("zlib", 9)])
+def test_a_level_that_there_is_not_is_a_wrong_address(scheme: str, most: int) -> None:
+    open_storage(f"{scheme}:(memory:)?level={most}").close()
+    for level in (0, most + 1, "high"):
+        with pytest.raises(AddressError, match=f"should be a level from 1 to {most}"):
+            open_storage(f"{scheme}:(memory:)?level={level}")
 
 
 def test_a_replicated_file_is_there_twice_and_read_once() -> None:

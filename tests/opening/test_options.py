@@ -15,11 +15,23 @@ from perdure.opening.options import (
     TEXT,
     TIME,
     Kind,
+    level_up_to,
     one_of,
     option_text,
 )
 
-KINDS = [FLAG, COUNT, SECONDS, SIZE, TEXT, PATH, TIME, NAMES, one_of("bushy", "lawn")]
+KINDS = [
+    FLAG,
+    COUNT,
+    SECONDS,
+    SIZE,
+    TEXT,
+    PATH,
+    TIME,
+    NAMES,
+    level_up_to(9),
+    one_of("bushy", "lawn"),
+]
 
 
 @pytest.mark.parametrize(
@@ -33,6 +45,8 @@ KINDS = [FLAG, COUNT, SECONDS, SIZE, TEXT, PATH, TIME, NAMES, one_of("bushy", "l
         (FLAG, "f", False),
         (PATH, "~/app.fs", "~/app.fs"),
         (one_of("bushy", "lawn"), "lawn", "lawn"),
+        (level_up_to(9), "1", 1),
+        (level_up_to(9), "9", 9),
         (COUNT, "0", 0),
         (COUNT, "12", 12),
         (SECONDS, "1.5", 1.5),
@@ -54,6 +68,9 @@ def test_a_kind_reads_its_text(kind: Kind, text: str, value: Any) -> None:
     [
         (FLAG, ""),
         (FLAG, "2"),
+        (level_up_to(9), "0"),
+        (level_up_to(9), "10"),
+        (level_up_to(9), "fast"),
         (COUNT, "-1"),
         (COUNT, "1.5"),
         (COUNT, ""),

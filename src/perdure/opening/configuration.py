@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
-from perdure.errors import AddressError, FileMissingError, MissingExtraError
+from perdure.errors import AddressError, MissingExtraError
 from perdure.interfaces import Storage
 from perdure.opening.address import Address, Form
 from perdure.opening.options import FLAG, PATH, TEXT
@@ -77,7 +77,7 @@ def _configuration(address: Address) -> Any:
         raise MissingExtraError("a zconfig address", "ZConfig", "zconfig") from None
     path = Path(address.text).expanduser()
     if not path.is_file():
-        raise FileMissingError(path)
+        raise AddressError(address_text(address), address.text, "is no file")
     package, file = _sections()
     schema = ZConfig.loadSchemaFile(StringIO(_SCHEMA.format(package=package, file=file)))
     try:

@@ -1,14 +1,16 @@
 """The schemes of layers that transform records and of one that replicates them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from perdure.errors import AddressError
 from perdure.interfaces import Storage
 from perdure.opening.address import Address, Form
-from perdure.opening.options import COUNT, FLAG, PATH, SECONDS, TEXT
+from perdure.opening.options import FLAG, PATH, SECONDS, TEXT, level_up_to
 from perdure.opening.registry import Scheme
 from perdure.opening.writing import address_text
+from perdure.records.compression import Compression
 from perdure.storages.dictionaries import read_dictionary
 from perdure.storages.keys import keys_from_environment, keys_from_file
 from perdure.storages.layers import compressed, encrypted
@@ -20,13 +22,23 @@ _MOST_BACKUPS = 8
 
 
 def _open_zstd(address: Address, layers: Sequence[Storage]) -> Storage:
-    options = address.options
-    paths = [options[name] for name in ("dictionary", "old_dictionary") if name in options]
+    names = [name for name in ("dictionary", "old_dictionary") if name in address.options]
     return compressed(
         layers[0],
-        level=options.get("level"),
-        dictionaries=[read_dictionary(Path(path).expanduser()) for path in paths],
+        level=address.options.get("level"),
+        dictionaries=[_dictionary(address, name) for name in names],
     )
+
+
+def _dictionary(address: Address, name: str) -> bytes:
+    path = address.options[name]
+    content = read_dictionary(Path(path).expanduser())
+    try:
+        Compression(dictionaries=[content])
+    except ValueError as error:
+        reason = f"does not lead to a dictionary: {error}"
+        raise AddressError(address_text(address), f"{name}={path}", reason) from None
+    return content
 
 
 def _open_zlib(address: Address, layers: Sequence[Storage]) -> Storage:
@@ -36,9 +48,7 @@ def _open_zlib(address: Address, layers: Sequence[Storage]) -> Storage:
 def _open_encrypt(address: Address, layers: Sequence[Storage]) -> Storage:
     options = address.options
     if ("key_file" in options) == ("key_env" in options):
-        text = address_text(address)
-        reason = "names no key, or two: give either key_file or key_env"
-        raise AddressError(text, "key_file", reason, _ENCRYPT.example)
+        raise _not_one_key(address)
     if "key_file" in options:
         keys = keys_from_file(Path(options["key_file"]).expanduser())
     else:
@@ -49,6 +59,20 @@ def _open_encrypt(address: Address, layers: Sequence[Storage]) -> Storage:
         metadata=options.get("metadata", False),
         plain=options.get("plain", True),
     )
+
+
+def _not_one_key(address: Address) -> AddressError:
+    text = address_text(address)
+    options = dict(address.options)
+    if "key_env" in options:
+        del options["key_env"]
+        reason = "is given beside key_file: give either key_file or key_env"
+        return AddressError(
+            text, "key_env", reason, address_text(replace(address, options=options))
+        )
+    options["key_file"] = "app.key"
+    reason = "names no key: give either key_file or key_env"
+    return AddressError(text, text, reason, address_text(replace(address, options=options)))
 
 
 def _open_replicate(address: Address, layers: Sequence[Storage]) -> Storage:
@@ -70,9 +94,11 @@ _ZSTD = Form(
     "zstd:(file:app.fs)",
     min_layers=1,
     max_layers=1,
-    options={"level": COUNT, "dictionary": PATH, "old_dictionary": PATH},
+    options={"level": level_up_to(22), "dictionary": PATH, "old_dictionary": PATH},
 )
-_ZLIB = Form("zlib", "zlib:(file:app.fs)", min_layers=1, max_layers=1, options={"level": COUNT})
+_ZLIB = Form(
+    "zlib", "zlib:(file:app.fs)", min_layers=1, max_layers=1, options={"level": level_up_to(9)}
+)
 _ENCRYPT = Form(
     "encrypt",
     "encrypt:(file:app.fs)?key_file=app.key",

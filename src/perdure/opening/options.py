@@ -25,6 +25,7 @@ __all__ = [
     "TEXT",
     "TIME",
     "Kind",
+    "level_up_to",
     "one_of",
     "option_text",
 ]
@@ -99,6 +100,18 @@ def one_of(*words: str) -> Kind:
         return text
 
     return Kind(f"one of {', '.join(words)}", words[0], read)
+
+
+def level_up_to(most: int) -> Kind:
+    """Return the kind of a level of compression: 1 is the fastest, `most` the smallest."""
+
+    def read(text: str) -> int:
+        level = int(text)
+        if not 1 <= level <= most:
+            raise ValueError(text)
+        return level
+
+    return Kind(f"a level from 1 to {most}", "3", read)
 
 
 def option_text(value: Any) -> str:
