@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -292,6 +293,40 @@ def test_a_copy_of_a_storage_that_lost_a_blob_has_all_the_rest(
 
     assert read(copy, tids[1]) == b"two"
     assert copy.loadSerial(OID, tids[0]) == RECORD
+    assert "without its blob" in caplog.text
+    copy.close()
+    storage.close()
+
+
+class Wrapped:
+    """What others write: it passes everything on, and declares nothing."""
+
+    def __init__(self, storage: FileStorage) -> None:
+        self._storage = storage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+
+class Transactions:
+    """Has transactions to iterate over, and nothing else."""
+
+    def __init__(self, storage: FileStorage) -> None:
+        self.iterator = storage.iterator
+
+
+def test_blobs_are_copied_from_a_source_that_does_not_declare_them(
+    storage: FileStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tid = store(storage, b"content")
+    copy = FileStorage(tmp_path / "copy.fs", blob_dir=tmp_path / "copied")
+    copy.copyTransactionsFrom(Wrapped(storage))
+    assert read(copy, tid) == b"content"
+    copy.close()
+
+    copy = FileStorage(tmp_path / "records.fs", blob_dir=tmp_path / "none")
+    copy.copyTransactionsFrom(Transactions(storage))
+    assert copy.loadSerial(OID, tid) == RECORD
     assert "without its blob" in caplog.text
     copy.close()
     storage.close()
