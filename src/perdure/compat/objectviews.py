@@ -9,6 +9,7 @@ from typing import Any
 
 from perdure.compat.views import renamed, show
 from perdure.interfaces import TransactionMetaData
+from perdure.mvcc.native import NativeSnapshot
 from perdure.objects.connection import Connection
 from perdure.objects.database import Database
 
@@ -16,8 +17,12 @@ __all__ = ["show_zodbs_names"]
 
 
 def _records(self: Any) -> Any:
-    """Return what the connection reads: its snapshot, or the savepoints over it."""
-    return self._loader.storage
+    """Return what the connection reads: its snapshot, or the savepoints over it.
+
+    Of a storage that makes its own snapshots it is the storage's object, without ours.
+    """
+    storage = self._loader.storage
+    return storage._instance if isinstance(storage, NativeSnapshot) else storage
 
 
 def _registered(self: Any) -> Any:
