@@ -137,3 +137,16 @@ def test_blobs_go_with_the_file(path: Path, backups: Path, tmp_path: Path) -> No
     result = invoke("restore", backups, f"{new}.fs", "--blob-dir", f"{new}.blobs")
     assert result.exit_code == 0
     assert (tmp_path / "new.blobs" / ".layout").read_text() == (blobs / ".layout").read_text()
+
+
+def test_blobs_that_are_left_out_are_told(path: Path, backups: Path, tmp_path: Path) -> None:
+    blobs = tmp_path / "blobs"
+    invoke("backup", path, backups)
+    with perdure.DB(path, blob_dir=blobs) as db, db.transaction() as connection:
+        connection.root.blob = perdure.Blob(b"one")
+    result = invoke("backup", path, backups, "--blob-dir", blobs)
+    assert result.stdout.startswith("full (blobs are backed up from now on, or no more): ")
+    result = invoke("restore", backups, tmp_path / "new.fs")
+    assert result.stdout.endswith("left out: 1 blob; --blob-dir restores blobs, too\n")
+    data = json.loads(invoke("restore", backups, tmp_path / "new2.fs", "--json").stdout)
+    assert (data["blob_count"], data["left_blob_count"]) == (0, 1)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from perdure.cli.output import echo_json_list, echo_table, size_text
+from perdure.cli.output import count_text, echo_json_list, echo_table, size_text
 
 
 @pytest.mark.parametrize("values", [[], [1], [{"a": 1}, {"b": "ü"}, None]])
@@ -28,3 +28,8 @@ def test_columns_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_sizes_are_short(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+def test_counts_agree_with_their_noun() -> None:
+    counted = [count_text(count, "object") for count in (0, 1, 1200)]
+    assert counted == ["0 objects", "1 object", "1,200 objects"]

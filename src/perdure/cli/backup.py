@@ -7,7 +7,7 @@ import click
 
 from perdure.cli.addresses import refuse_missing_file
 from perdure.cli.arguments import moment_text
-from perdure.cli.output import echo_json, size_text
+from perdure.cli.output import count_text, echo_json, size_text
 from perdure.cli.progress import progress_bar
 from perdure.ids import tid_repr
 from perdure.opening import parse
@@ -19,6 +19,7 @@ _REASONS = {
     "first": "the first",
     "requested": "as asked for",
     "changed": "the file was packed or replaced since the last one",
+    "blobs": "blobs are backed up from now on, or no more",
     "damaged": "an earlier one is damaged",
 }
 
@@ -30,7 +31,11 @@ _REASONS = {
     "--blob-dir", type=click.Path(path_type=Path), help="Back up the blobs in this directory, too."
 )
 @click.option("--full", is_flag=True, help="Back up all of it.")
-@click.option("--thorough", is_flag=True, help="Compare all that was backed up with the file.")
+@click.option(
+    "--thorough",
+    is_flag=True,
+    help="Compare all that was backed up with the file, and read all backups.",
+)
 @click.option("--no-compress", is_flag=True, help="Store the data as they are.")
 @click.option(
     "--keep", metavar="COUNT", type=click.IntRange(min=1), help="Keep so many full backups."
@@ -108,7 +113,7 @@ def _print(done: BackedUp, directory: Path) -> None:
     else:
         reason = f" ({_REASONS[manifest.reason]})" if manifest.is_full else ""
         stored = (directory / manifest.data).stat().st_size
-        blobs = f" and {len(manifest.blobs):,} blobs" if manifest.blob_layout else ""
+        blobs = f" and {count_text(len(manifest.blobs), 'blob')}" if manifest.blob_layout else ""
         click.echo(
             f"{'full' if manifest.is_full else 'added'}{reason}: "
             f"{size_text(manifest.end - manifest.start)}{blobs} in {manifest.data}, "
@@ -116,4 +121,4 @@ def _print(done: BackedUp, directory: Path) -> None:
         )
         click.echo(f"up to {moment_text(manifest.last_tid)}")
     if done.dropped:
-        click.echo(f"dropped {done.dropped} full backup{'' if done.dropped == 1 else 's'}")
+        click.echo(f"dropped {count_text(done.dropped, 'full backup')}")

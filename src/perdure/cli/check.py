@@ -8,7 +8,7 @@ import click
 from perdure.cli.addresses import refuse_missing_file
 from perdure.cli.arguments import address as address_argument
 from perdure.cli.opened import opened_storage
-from perdure.cli.output import echo_json, echo_table
+from perdure.cli.output import count_text, echo_json, echo_table
 from perdure.cli.progress import progress_bar
 from perdure.errors import POSError
 from perdure.ids import oid_repr
@@ -73,10 +73,10 @@ def _print(found: Checked) -> None:
     if found.classes:
         rows = [(f"{r.size_bytes:,}", f"{r.count:,}", r.class_name) for r in found.classes]
         echo_table([("bytes", "records", "class"), *rows], right=(0, 1))
-    what = [f"{found.records:,} records of {found.objects:,} objects"]
+    what = [f"{count_text(found.records, 'record')} of {count_text(found.objects, 'object')}"]
     if found.transactions:
-        what.insert(0, f"{found.transactions:,} transactions")
-        what.append(f"{found.unchecked:,} transactions without a checksum")
+        what.insert(0, count_text(found.transactions, "transaction"))
+        what.append(f"{count_text(found.unchecked, 'transaction')} without a checksum")
     if not found.references:
         what.append("references not followed")
     if found.index:
@@ -85,7 +85,7 @@ def _print(found: Checked) -> None:
     for finding in found.findings:
         click.echo(f"{_kind(finding)}: {finding}")
     damaged = sum(finding.damage for finding in found.findings)
-    click.echo("sound" if found.sound else f"damaged: {damaged:,} findings")
+    click.echo("sound" if found.sound else f"damaged: {count_text(damaged, 'finding')}")
 
 
 def _kind(finding: Finding) -> str:

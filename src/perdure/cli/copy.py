@@ -4,7 +4,7 @@ import click
 
 from perdure.cli.arguments import moment_text
 from perdure.cli.opened import opened_storage
-from perdure.cli.output import echo_json, size_text
+from perdure.cli.output import count_text, echo_json, size_text
 from perdure.cli.progress import progress_bar
 from perdure.ids import ZERO, tid_repr
 from perdure.opening import open_storage
@@ -43,6 +43,7 @@ def command(source: str, target: str, as_json: bool) -> None:
         )
     else:
         click.echo(
-            f"copied {done.transactions:,} transactions with {done.records:,} records, "
+            f"copied {count_text(done.transactions, 'transaction')} "
+            f"with {count_text(done.records, 'record')}, "
             f"{size_text(done.size_bytes)}; the last is {moment_text(last)}"
         )

@@ -9,7 +9,7 @@ from perdure.cli.arguments import address as address_argument
 from perdure.cli.arguments import moment, time_text
 from perdure.cli.arguments import oid as oid_argument
 from perdure.cli.opened import opened_storage
-from perdure.cli.output import echo_json_list, size_text
+from perdure.cli.output import count_text, echo_json_list, size_text
 from perdure.ids import oid_repr, tid_repr
 from perdure.tools import LoggedTransaction, transactions
 
@@ -74,10 +74,9 @@ def _as_data(transaction: LoggedTransaction) -> dict[str, Any]:
 
 def _print(found: Iterable[LoggedTransaction]) -> None:
     for transaction in found:
-        count = len(transaction.oids)
         click.echo(
             f"{tid_repr(transaction.tid)}  {time_text(transaction.tid)}  "
-            f"{count:,} object{'' if count == 1 else 's'}, {size_text(transaction.size_bytes)}"
+            f"{count_text(len(transaction.oids), 'object')}, {size_text(transaction.size_bytes)}"
             f"{', packed' if transaction.status == 'p' else ''}"
         )
         if transaction.user:

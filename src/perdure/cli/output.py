@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-__all__ = ["echo_json", "echo_json_list", "echo_table", "size_text"]
+__all__ = ["count_text", "echo_json", "echo_json_list", "echo_table", "size_text"]
 
 
 def echo_json(value: Any) -> None:
@@ -35,6 +35,11 @@ def echo_table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         click.echo("  ".join(cells).rstrip())
+
+
+def count_text(count: int, noun: str) -> str:
+    """Return how many there are of what `noun` names: ``1 object``, ``1,200 objects``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def size_text(size_bytes: int) -> str:

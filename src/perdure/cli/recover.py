@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from perdure.cli.addresses import data_file
-from perdure.cli.output import echo_json
+from perdure.cli.output import count_text, echo_json
 from perdure.cli.progress import progress_bar
 from perdure.errors import POSError
 from perdure.ids import oid_repr, tid_repr
@@ -50,7 +50,8 @@ def command(context: click.Context, damaged: Path, new: Path, force: bool, as_js
             for doubt in doubts:
                 click.echo(f"{what}: {_text(doubt)}")
         click.echo(
-            f"saved {done.transactions:,} transactions with {done.records:,} records; "
+            f"saved {count_text(done.transactions, 'transaction')} "
+            f"with {count_text(done.records, 'record')}; "
             f"lost {len(done.lost):,}, doubtful {len(done.doubtful):,}"
         )
     context.exit(1 if done.lost or done.doubtful else 0)

@@ -6,7 +6,7 @@ import click
 
 from perdure.cli.addresses import data_file
 from perdure.cli.arguments import moment, moment_text
-from perdure.cli.output import echo_json, size_text
+from perdure.cli.output import count_text, echo_json, size_text
 from perdure.cli.progress import progress_bar
 from perdure.ids import tid_repr
 from perdure.tools import Restored, restore
@@ -46,6 +46,7 @@ def command(
                 "size_bytes": done.size_bytes,
                 "last_tid": None if done.last_tid is None else tid_repr(done.last_tid),
                 "blob_count": done.blob_count,
+                "left_blob_count": done.left_blob_count,
                 "incomplete": done.incomplete,
             }
         )
@@ -57,6 +58,9 @@ def command(
 
 
 def _print(done: Restored, path: Path, blob_dir: Path | None) -> None:
-    blobs = "" if blob_dir is None else f", and {done.blob_count:,} blobs in {blob_dir}"
+    blobs = "" if blob_dir is None else f", and {count_text(done.blob_count, 'blob')} in {blob_dir}"
     click.echo(f"restored {path}, {size_text(done.size_bytes)}{blobs}")
     click.echo(f"up to {moment_text(done.last_tid)}")
+    if done.left_blob_count:
+        left = count_text(done.left_blob_count, "blob")
+        click.echo(f"left out: {left}; --blob-dir restores blobs, too")

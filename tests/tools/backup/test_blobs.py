@@ -116,7 +116,10 @@ def test_a_damaged_blob_is_named(
         restore(backups, tmp_path / "new.fs", blob_dir=tmp_path / "new.blobs")
     assert not (tmp_path / "new.fs").exists()
     assert not (tmp_path / "new.blobs").exists()
-    restore(backups, tmp_path / "new.fs")  # the records alone are sound
+    done = restore(backups, tmp_path / "new.fs")  # the records alone are sound
+    assert (done.blob_count, done.left_blob_count) == (0, 1)
+    done = back_up(path, backups, blob_dir=blobs, thorough=True)
+    assert [Path(error.path).name for error in done.damaged] == [stored.name]
 
 
 def test_a_blob_directory_is_replaced_only_when_told_to(
@@ -141,7 +144,7 @@ def test_blobs_that_were_not_backed_up_are_missed(
         restore(backups, tmp_path / "new.fs", blob_dir=tmp_path / "new.blobs")
     done = back_up(path, backups, blob_dir=blobs)
     assert done.manifest is not None
-    assert done.manifest.reason == "changed"
+    assert done.manifest.reason == "blobs"
 
 
 def test_a_blob_directory_that_is_not_there_is_named(

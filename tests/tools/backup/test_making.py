@@ -320,12 +320,74 @@ def test_a_damaged_backup_is_told_and_a_full_one_is_made(
     done = back_up(path, backups)
     assert done.manifest is not None
     assert (done.manifest.reason, done.manifest.number) == ("damaged", 4)
-    assert [Path(error.path).name for error in done.damaged] == (
-        ["000002.json"] if damage == "manifest" else []
-    )
+    damaged = "000002.part.gz" if damage == "missing data" else "000002.json"
+    assert [Path(error.path).name for error in done.damaged] == [damaged]
     assert restored(backups, tmp_path / "new.fs") == path.read_bytes()
     assert back_up(path, backups, keep=1).damaged == ()
     assert names(backups) == ["000004.fs.gz", "000004.json", "backup.lock"]
+
+
+def test_a_gap_at_the_beginning_is_told_too(path: Path, backups: Path, commit: Commit) -> None:
+    for hour in range(2):
+        commit(hour)
+        back_up(path, backups)
+    (backups / "000001.json").unlink()
+    done = back_up(path, backups)
+    assert done.manifest is not None
+    assert done.manifest.reason == "damaged"
+    assert [Path(error.path).name for error in done.damaged] == ["000001.json"]
+
+
+def test_a_thorough_backup_reads_the_earlier_ones(
+    path: Path, backups: Path, commit: Commit, tmp_path: Path
+) -> None:
+    for hour in range(4):
+        commit(hour)
+        back_up(path, backups, full=hour == 2)
+    assert back_up(path, backups, thorough=True).damaged == ()
+    told: list[tuple[int, int | None]] = []
+    back_up(path, backups, thorough=True, progress=lambda done, total: told.append((done, total)))
+    assert told[-1][0] == told[-1][1]
+
+    flip(backups / "000002.part.gz", 40)  # in older backups: what is newer is added to all the same
+    commit(4)
+    done = back_up(path, backups, thorough=True)
+    assert done.manifest is not None
+    assert (done.manifest.number, done.manifest.follows) == (5, 4)
+    assert [Path(error.path).name for error in done.damaged] == ["000002.part.gz"]
+
+    flip(backups / "000004.part.gz", 40)
+    assert back_up(path, backups).damaged == ()  # it was not looked at
+    done = back_up(path, backups, thorough=True)
+    assert done.manifest is not None
+    assert (done.manifest.number, done.manifest.reason) == (6, "damaged")
+    names = [Path(error.path).name for error in done.damaged]
+    assert names == ["000002.part.gz", "000004.part.gz"]
+    assert restored(backups, tmp_path / "new.fs") == path.read_bytes()
+
+
+def flip(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
+def test_another_database_is_refused_unless_a_full_backup_is_asked_for(
+    path: Path, backups: Path, commit: Commit, tmp_path: Path
+) -> None:
+    commit(1)
+    back_up(path, backups)
+    other = tmp_path / "other.fs"
+    storage = FileStorage(other)
+    write(storage, {p64(1): b"N.N."})
+    storage.close()
+    with pytest.raises(BackupError, match=r"backups of .*app\.fs, expected those of .*other\.fs"):
+        back_up(other, backups)
+    assert restored(backups, tmp_path / "new.fs") == path.read_bytes()
+    assert back_up(tmp_path / "new.fs", backups).manifest is None  # the same, at another place
+    done = back_up(other, backups, full=True)
+    assert done.manifest is not None
+    assert done.manifest.reason == "changed"
 
 
 def test_progress_counts_the_bytes_of_the_file(path: Path, backups: Path, commit: Commit) -> None:

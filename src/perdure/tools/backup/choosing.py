@@ -11,7 +11,7 @@ from perdure.errors import BackupError
 from perdure.fileops import FileOperations
 from perdure.ids import ZERO, tid_repr
 from perdure.tools.backup.chosen import Chosen
-from perdure.tools.backup.manifest import ADVICE, REQUESTED, Manifest
+from perdure.tools.backup.manifest import BLOBS, REQUESTED, Manifest
 from perdure.tools.backup.repository import Repository, piece_of
 
 __all__ = ["choose"]
@@ -44,7 +44,7 @@ def _holding(chains: list[list[Manifest]], at: bytes) -> tuple[list[Manifest], s
     if _last(chain[-1]) >= at or number + 1 == len(chains):
         return chain, ""
     following = chains[number + 1][0]
-    if following.reason == REQUESTED:
+    if following.reason in (REQUESTED, BLOBS):
         return chains[number + 1], ""  # it has all that this chain has, unpacked, and more
     return chain, (
         f"what was committed after {tid_repr(_last(chain[-1]))} is in no backup of that moment: "
@@ -67,9 +67,7 @@ def _refuse_gaps(repository: Repository, chain: list[Manifest], at: bytes | None
             raise error
     for manifest in later:
         if until is None or manifest.number < until:
-            path = repository.path / f"{manifest.follows:06}.json"
-            expected = f"the manifest that {manifest.number:06} adds to"
-            raise BackupError(path, "no file", expected, ADVICE)
+            raise repository.gap_before(manifest)
 
 
 def _chosen(

@@ -12,6 +12,7 @@ from perdure.errors import BackupError
 from perdure.fileops import FileOperations
 from perdure.ids import ZERO
 from perdure.tools.backup.manifest import (
+    BLOBS,
     CHANGED,
     DAMAGED,
     FIRST,
@@ -22,6 +23,7 @@ from perdure.tools.backup.manifest import (
 from perdure.tools.backup.pieces import file_chunks
 from perdure.tools.backup.repository import Repository
 from perdure.tools.backup.source import Source, open_source
+from perdure.tools.backup.verifying import find_damage, missing_data, stored_bytes
 from perdure.tools.progress import Progress
 
 __all__ = ["BackedUp", "back_up"]
@@ -60,15 +62,17 @@ def back_up(
     What was added to the file since the last backup is stored; all of it if there
     is none, if `full` asks for it, or if the file was packed or replaced since.
     That is told by the first and the last 64 KiB of what was backed up; with
-    `thorough`, by all of it. With `blob_dir`, the blobs are backed up as well.
+    `thorough`, by all of it, and all earlier backups are read and verified. With
+    `blob_dir`, the blobs are backed up as well.
     What was written is read back and compared. `keep` is how many full backups
     stay, each with what was added to it. `progress` counts bytes.
 
     The file may be in use: it is backed up to the end of a transaction.
 
-    Raises `BackupError` if the directory is used for something else or by
-    another backup, `FileMissingError` and others if the file cannot be read, and
-    `OSError` if the directory cannot be written. The earlier backups stay then.
+    Raises `BackupError` if the directory is used for something else, for another
+    database (unless `full`), or by another backup, `FileMissingError` and others if
+    the file cannot be read, and `OSError` if the directory cannot be written. The
+    earlier backups stay then.
     """
     if keep is not None and keep < 1:
         raise ValueError(f"cannot keep {keep} full backups, expected at least 1")
@@ -118,6 +122,7 @@ class _Backup:
         self._blobs = blobs
         self._compress = compress
         self._progress = progress
+        self._source_name = str(source.path.resolve())
         self._done = self._total = 0
 
     def run(self, full: bool, thorough: bool) -> Manifest | None:
@@ -137,7 +142,7 @@ class _Backup:
             number=number,
             follows=chain[-1].number if chain else None,
             reason=reason,
-            source=str(self._source.path.resolve()),
+            source=self._source_name,
             made=datetime.now(UTC).isoformat(timespec="seconds"),
             data=name,
             compressed=self._compress,
@@ -154,20 +159,50 @@ class _Backup:
 
     def _goes_on_from(self, full: bool, thorough: bool) -> tuple[list[Manifest], str]:
         """Return the chain to add to, or none and why a full backup is due."""
-        chains = self._repository.chains()
-        newest = max(self._repository.damaged, default=0)
-        if not chains:
-            return [], DAMAGED if newest or self._repository.manifests else FIRST
-        chain = chains[-1]
-        if newest > chain[-1].number or self._repository.manifests[-1] is not chain[-1]:
+        repository = self._repository
+        if thorough:
+            self._total += stored_bytes(repository)
+            repository.damaged.update(find_damage(repository, self._tell))
+        chains = repository.chains()
+        if not chains and not repository.manifests and not repository.damaged:
+            return [], FIRST
+        chain = chains[-1] if chains else []
+        if not self._can_be_added_to(chain):
             return [], DAMAGED
-        if not all((self._repository.path / manifest.data).exists() for manifest in chain):
-            return [], DAMAGED
-        if (chain[-1].blob_layout is None) != (self._blobs is None):
-            return [], CHANGED  # a chain has blobs from its beginning, or none
         if not self._holds(chain, thorough):
+            self._refuse_another_database(chain[-1], full)
             return [], CHANGED
+        if (chain[-1].blob_layout is None) != (self._blobs is None):
+            return [], BLOBS  # a chain has blobs from its beginning, or none
         return ([], REQUESTED) if full else (chain, "")
+
+    def _can_be_added_to(self, chain: list[Manifest]) -> bool:
+        """Return whether a chain is the newest and all there; if not, what is wrong is noted."""
+        repository = self._repository
+        newest = max(repository.damaged, default=0)
+        if not chain or repository.manifests[-1] is not chain[-1]:
+            gap = repository.gap()
+            if gap is not None:
+                repository.damaged[gap[0]] = gap[1]
+            return False
+        for manifest in chain:
+            error = missing_data(repository, manifest)
+            if error is not None:
+                repository.damaged[manifest.number] = error
+        numbers = {manifest.number for manifest in chain}
+        return newest <= chain[-1].number and not numbers & repository.damaged.keys()
+
+    def _refuse_another_database(self, last: Manifest, full: bool) -> None:
+        """Raise if neither the file's content nor its place are those of the last backup."""
+        if full or last.source == self._source_name:
+            return
+        raise BackupError(
+            self._repository.path,
+            f"backups of {last.source}",
+            f"those of {self._source_name}",
+            "give a directory of its own to each database; "
+            "if this one was moved, ask for a full backup (--full)",
+        )
 
     def _holds(self, chain: list[Manifest], thorough: bool) -> bool:
         """Return whether the file still begins with what a chain holds."""

@@ -2,7 +2,8 @@
 
     number        of the backup; they only grow
     follows       the number of the backup that it adds to; null for a full one
-    reason        why it is a full one: "first", "requested", "changed", "damaged"; else ""
+    reason        why it is a full one: "first", "requested", "changed", "blobs" (they are backed
+                  up from now on, or no more), "damaged"; else ""
     source        the path of the data file
     made          when the backup was made, ISO 8601, in UTC
     data          the name of the file with the data; `compression` "gzip" or "none"
@@ -25,11 +26,21 @@ from typing import Any, Final
 from perdure.errors import BackupError
 from perdure.ids import oid_repr, parse_oid, tid_repr
 
-__all__ = ["ADVICE", "CHANGED", "DAMAGED", "FIRST", "REQUESTED", "BackedUpBlob", "Manifest"]
+__all__ = [
+    "ADVICE",
+    "BLOBS",
+    "CHANGED",
+    "DAMAGED",
+    "FIRST",
+    "REQUESTED",
+    "BackedUpBlob",
+    "Manifest",
+]
 
 FIRST: Final = "first"
 REQUESTED: Final = "requested"
 CHANGED: Final = "changed"
+BLOBS: Final = "blobs"
 DAMAGED: Final = "damaged"
 
 ADVICE: Final = "restore an earlier moment (--at), or bring this file back"

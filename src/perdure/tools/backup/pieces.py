@@ -7,6 +7,7 @@ the data file: ``cat`` and ``gunzip`` restore it, too.
 
 import hashlib
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -74,8 +75,9 @@ def store(
         if compressor is not None:
             write_all(operations, descriptor, [compressor.flush()], position)
         operations.sync(descriptor)
-        # So that what is read back comes from the disk, not from memory.
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        if sys.platform != "darwin":  # which has no such call
+            # So that what is read back comes from the disk, not from memory.
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         operations.close(descriptor)
     return size, sha256.hexdigest()

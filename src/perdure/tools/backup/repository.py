@@ -22,7 +22,7 @@ from zc.lockfile import LockError, LockFile
 
 from perdure.errors import BackupError
 from perdure.fileops import FileOperations, write_all
-from perdure.tools.backup.manifest import BackedUpBlob, Manifest
+from perdure.tools.backup.manifest import ADVICE, BackedUpBlob, Manifest
 from perdure.tools.backup.pieces import Piece, file_chunks, read_piece, store
 
 __all__ = ["Repository", "piece_of"]
@@ -108,6 +108,24 @@ class Repository:
                 if chain is not None:
                     chains[manifest.number] = [*chain, manifest]
         return [chains[number] for number in sorted(chains)]
+
+    def gap(self) -> tuple[int, BackupError] | None:
+        """Return the number of a backup that others were added to and that is gone, and the error.
+
+        None if there is none; those whose manifest is damaged are here.
+        """
+        known = {manifest.number for manifest in self.manifests} | self.damaged.keys()
+        for manifest in self.manifests:
+            if manifest.follows is not None and manifest.follows not in known:
+                return manifest.follows, self.gap_before(manifest)
+        return None
+
+    def gap_before(self, manifest: Manifest) -> BackupError:
+        """Return the error that what `manifest` was added to is not here."""
+        path = self._manifest_path(manifest.follows or 0)
+        return BackupError(
+            path, "no file", f"the manifest that {manifest.number:06} adds to", ADVICE
+        )
 
     def next_number(self) -> int:
         """Return a number that no file here has."""

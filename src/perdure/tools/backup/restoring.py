@@ -29,13 +29,15 @@ class Restored:
     """What was restored: the size of the data file, how many blobs, and the newest transaction.
 
     `last_tid` is None where there is none. `incomplete` says what no backup has of
-    the moment that was asked for, or is "".
+    the moment that was asked for, or is "". `left_blob_count` is how many blobs
+    there are that were not restored, since no place for them was given.
     """
 
     size_bytes: int
     blob_count: int
     last_tid: bytes | None
     incomplete: str
+    left_blob_count: int = 0
 
 
 def restore(
@@ -121,8 +123,9 @@ class _Restoring:
             if new_blobs is not None:
                 shutil.rmtree(new_blobs, ignore_errors=True)
             raise
-        count = 0 if new_blobs is None else len(self._chosen.blobs)
-        return Restored(size, count, last_tid, self._chosen.incomplete)
+        count = len(self._chosen.blobs)
+        restored, left = (0, count) if new_blobs is None else (count, 0)
+        return Restored(size, restored, last_tid, self._chosen.incomplete, left)
 
     def _write(self, new: Path) -> tuple[int, bytes | None]:
         """Write the data file, synced, at `new`; return its size and its newest tid."""
