@@ -18,10 +18,16 @@ from persistent.wref import WeakRef
 from ZODB import ConflictResolution
 from ZODB._compat import PersistentPickler, PersistentUnpickler, dump, dumps, loads
 from ZODB.ActivityMonitor import ActivityMonitor
+from ZODB.ConflictResolution import find_global
 from ZODB.Connection import TransactionMetaData, className, overridable_property
 from ZODB.DB import getTID, toTimeStamp
 from ZODB.mvccadapter import HistoricalStorageAdapter
-from ZODB.POSException import ConflictError, POSKeyError, ReadOnlyHistoryError
+from ZODB.POSException import (
+    ConflictError,
+    InvalidObjectReference,
+    POSKeyError,
+    ReadOnlyHistoryError,
+)
 from ZODB.serialize import ObjectReader, ObjectWriter, get_refs, referencesf
 from ZODB.UndoLogCompatible import UndoLogCompatible
 
@@ -128,6 +134,16 @@ def test_writing_and_reading_objects() -> None:
         assert writer.persistent_id("text") is None
         connection.transaction_manager.abort()
     db.close()
+
+
+def test_writing_and_reading_without_a_connection() -> None:
+    writer, reader = ObjectWriter(), ObjectReader(factory=lambda jar, *names: find_global(*names))
+    for value in (1, 2):
+        record = writer.serialize(Length(value))
+        assert reader.getClassName(record) == "BTrees.Length.Length"
+        assert reader.getState(record) == value
+    with pytest.raises(InvalidObjectReference, match="needs a connection"):
+        writer.serialize(PersistentMapping(child=PersistentMapping()))
 
 
 def test_transact_retries_conflicts() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any, Final
 
-from persistent import Persistent
+from persistent import Persistent, PickleCache
 from persistent.wref import WeakRef, WeakRefMarker
 from transaction.interfaces import TransientError
 
@@ -65,6 +65,16 @@ def myhasattr(obj: Any, name: str, _marker: Any = _MISSING) -> bool:
     return getattr(obj, name, _marker) is not _marker
 
 
+class _NoConnection:
+    """Stands where a writer has no connection: what it writes can refer to no object."""
+
+    def new_oid(self) -> bytes:
+        raise InvalidObjectReference("an object needs a connection to refer to another one")
+
+    def foreign_reference(self, obj: Any) -> tuple[str, bytes]:
+        raise InvalidObjectReference("an object needs a connection to refer to another one")
+
+
 class ObjectWriter:
     """Makes records of an object and of the new objects that are found on the way.
 
@@ -73,16 +83,14 @@ class ObjectWriter:
 
     def __init__(self, obj: Any = None) -> None:
         self._pending: list[Any] = [] if obj is None else [obj]
-        self._jar = None if obj is None else obj._p_jar
-        self._writer = None if self._jar is None else RecordWriter(self._jar)
+        jar = None if obj is None else obj._p_jar
+        self._writer = RecordWriter(_NoConnection() if jar is None else jar)
 
     def serialize(self, obj: Any) -> bytes:
         """Return the record of `obj`."""
-        if self._writer is None:
-            raise InvalidObjectReference("only an object that belongs to a connection has a record")
         record = self._writer.serialize(obj)
-        new, self._writer.found = self._writer.found, []
-        self._pending.extend(new)
+        self._pending.extend(self._writer.found)
+        self._writer.found.clear()
         return record
 
     def persistent_id(self, obj: Any) -> Any:
@@ -125,7 +133,8 @@ class ObjectReader:
             return find_global(module, name) if factory is None else factory(conn, module, name)
 
         self._find = find
-        self._reader = RecordReader(conn, cache, find)
+        # Without a connection it reads what refers to nothing: states of Length, and the like.
+        self._reader = RecordReader(conn, PickleCache(conn) if cache is None else cache, find)
 
     def getClassName(self, pickle: bytes) -> str:
         """Return "module.name" of the record's class."""
