@@ -5,11 +5,19 @@ from pathlib import Path
 import pytest
 
 import perdure
-from perdure.errors import AddressError, FileAccessError, KeySourceError, UnknownDictionaryError
+from perdure.errors import (
+    AddressError,
+    FileAccessError,
+    FileLockedError,
+    KeySourceError,
+    ReplicaDivergedError,
+    UnknownDictionaryError,
+    Unsupported,
+)
 from perdure.ids import p64
 from perdure.opening import open_storage, parse
 from perdure.records.keyring import new_key
-from perdure.storages import FileStorage, train_dictionary, write_key_file
+from perdure.storages import FileStorage, ReplicatingStorage, train_dictionary, write_key_file
 from perdure.testing.contract.records import cell
 from perdure.testing.contract.transactions import write
 
@@ -133,6 +141,59 @@ def test_a_replicated_file_is_there_twice_and_read_once() -> None:
     fill(address)
 
     assert read("file:app.fs") == read("zstd:(file:backup.fs)") == read(address) == SECRET
+
+
+def test_a_backup_that_is_away_keeps_nobody_from_opening_and_gets_everything_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    address = "replicate:(file:app.fs)/(file:away/backup.fs)?timeout=60"
+
+    db = perdure.open(address)
+    with db.transaction() as connection:
+        connection.root.secret = SECRET
+    assert isinstance(db.storage, ReplicatingStorage)
+    assert db.storage.lag()[0].error
+    assert "a backup is away" in caplog.text
+    Path("away").mkdir()
+    assert db.storage.catch_up(60)
+    db.close()
+
+    assert read("file:away/backup.fs") == SECRET
+
+
+def test_a_backup_that_fails_is_opened_again() -> None:
+    db = perdure.open("replicate:(file:app.fs)/(file:backup.fs)?timeout=60")
+    assert isinstance(db.storage, ReplicatingStorage)
+    assert db.storage.catch_up(60)
+    backup = db.storage._replicas[0]._backup
+    backup.close()
+
+    with db.transaction() as connection:
+        connection.root.secret = SECRET
+    assert any(db.storage.catch_up(60) for _ in range(10))
+    db.close()
+
+    assert read("file:backup.fs") == SECRET
+
+
+def test_reading_needs_no_backup() -> None:
+    fill("app.fs")
+    assert read("replicate:(file:app.fs)/(file:away/backup.fs)") == SECRET
+    assert not Path("away").exists()
+
+
+def test_what_is_no_backup_of_it_is_refused_and_let_go_of() -> None:
+    for path in ("app.fs", "stranger.fs"):
+        fill(path)
+    for backups, error in (
+        ("(file:new.fs)/(file:stranger.fs)", ReplicaDivergedError),
+        ("(file:new.fs)/(file:app.fs)", FileLockedError),
+        ("(file:new.fs)/(before:2099-01-01/(file:stranger.fs))", Unsupported),
+    ):
+        with pytest.raises(error):
+            open_storage(f"replicate:(file:app.fs)/{backups}")
+    for path in ("app.fs", "stranger.fs", "new.fs"):
+        FileStorage(path).close()  # none is locked any more
 
 
 def test_a_replicated_address_has_a_backup() -> None:

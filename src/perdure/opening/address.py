@@ -36,7 +36,8 @@ class Form:
     "time"), or "" where there must be none; `text_kind` is what it must be.
     What stands behind a ``#`` is its option `fragment`, if that is not "", and else
     options of the database. A scheme stands on at least `min_layers` and at most `max_layers` other
-    addresses; the first `layers_only_read` of them are never written.
+    addresses; the first `layers_only_read` of them are never written, and those behind the
+    first `layers_opened` are opened by the scheme itself, if at all.
     """
 
     scheme: str
@@ -47,6 +48,7 @@ class Form:
     min_layers: int = 0
     max_layers: int = 0
     layers_only_read: int = 0
+    layers_opened: int | None = None
     fragment: str = ""
     options: Mapping[str, Kind] = field(default_factory=dict)
 

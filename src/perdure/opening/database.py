@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from os import PathLike, environ, fspath
 from os.path import exists
 from typing import Any, Final
@@ -204,10 +205,13 @@ def _address_in_environment() -> str:
 def _open_storage(address: Address) -> Storage:
     scheme = scheme_named(address.scheme)
     with ExitStack() as opened:
-        layers = []
+        layers: list[Any] = []
         for number, layer in enumerate(address.layers):
             if number < scheme.form.layers_only_read:
                 layer = read_only_address(layer, forms)
+            if scheme.form.layers_opened is not None and number >= scheme.form.layers_opened:
+                layers.append(partial(_open_storage, layer))
+                continue
             storage = _open_storage(layer)
             opened.callback(storage.close)
             layers.append(storage)

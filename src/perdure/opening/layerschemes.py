@@ -1,8 +1,11 @@
 """The schemes of layers that transform records and of one that replicates them."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from perdure.errors import AddressError
 from perdure.interfaces import Storage
@@ -14,9 +17,12 @@ from perdure.records.compression import Compression
 from perdure.storages.dictionaries import read_dictionary
 from perdure.storages.keys import keys_from_environment, keys_from_file
 from perdure.storages.layers import compressed, encrypted
+from perdure.storages.replica import check_backup
 from perdure.storages.replicating import ReplicatingStorage
 
 __all__ = ["LAYER_SCHEMES"]
+
+log = logging.getLogger("perdure.opening")
 
 _MOST_BACKUPS = 8
 
@@ -75,18 +81,38 @@ def _not_one_key(address: Address) -> AddressError:
     return AddressError(text, text, reason, address_text(replace(address, options=options)))
 
 
-def _open_replicate(address: Address, layers: Sequence[Storage]) -> Storage:
-    primary, *backups = layers
+def _open_replicate(address: Address, layers: Sequence[Any]) -> Storage:
+    primary, *openers = layers
     if primary.isReadOnly():
-        for backup in backups:  # nothing will be committed, so nothing is replicated
-            backup.close()
-        return primary
-    return ReplicatingStorage(
-        primary,
-        *backups,
-        synchronous=address.options.get("synchronous", False),
-        timeout_s=address.options.get("timeout", 10.0),
-    )
+        opened: Storage = primary  # nothing will be committed, so nothing is replicated
+        return opened
+    with ExitStack() as failing:
+        storage = ReplicatingStorage(
+            primary,
+            *(_backup(primary, opener, failing) for opener in openers),
+            synchronous=address.options.get("synchronous", False),
+            timeout_s=address.options.get("timeout", 10.0),
+        )
+        failing.pop_all()
+    return storage
+
+
+def _backup(
+    primary: Storage, opener: Callable[[], Storage], failing: ExitStack
+) -> Callable[[], Storage]:
+    """Return a function that returns a backup, which is opened already unless it is away.
+
+    So what is no backup of `primary` is an error now, and one that is away is opened later.
+    """
+    try:
+        backup = opener()
+    except OSError as error:
+        log.warning("a backup is away, it will be tried again: %s", error)
+        return opener
+    failing.callback(backup.close)
+    check_backup(primary, backup)
+    there = [backup]
+    return lambda: there.pop() if there else opener()
 
 
 _ZSTD = Form(
@@ -111,6 +137,7 @@ _REPLICATE = Form(
     "replicate:(file:app.fs)/(file:backup.fs)",
     min_layers=2,
     max_layers=1 + _MOST_BACKUPS,
+    layers_opened=1,
     options={"synchronous": FLAG, "timeout": SECONDS},
 )
 

@@ -22,13 +22,14 @@ class Scheme:
     """How addresses of a scheme are written, and how to open what they name.
 
     `open` gets the address and the storages of its layers, opened, in order. It
-    owns them once it returns; if it raises, they are closed for it. `database_options`
+    owns them once it returns; if it raises, they are closed for it. For a layer behind
+    `form.layers_opened` it gets a function that opens it instead. `database_options`
     returns what the database gets that an address of this scheme leads to, unless
     the address says otherwise; by default nothing.
     """
 
     form: Form
-    open: Callable[[Address, tuple[Storage, ...]], Storage]
+    open: Callable[[Address, tuple[Any, ...]], Storage]
     database_options: Callable[[Address], Mapping[str, Any]] = lambda address: {}
 
 

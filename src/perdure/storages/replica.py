@@ -28,7 +28,7 @@ from perdure.ids import ZERO, after
 from perdure.storages.copying import CopyProgress, copy_later
 from perdure.storages.kinship import check_kinship
 
-__all__ = ["Lag", "Replica"]
+__all__ = ["Lag", "Replica", "check_backup"]
 
 log = logging.getLogger("perdure.storages.replicating")
 
@@ -53,6 +53,15 @@ class Lag:
     seconds: float
     tid: bytes | None
     error: str
+
+
+def check_backup(primary: Any, backup: Any) -> None:
+    """Raise `ReplicaDivergedError` or `Unsupported` unless `backup` can follow `primary`."""
+    if not capabilities_of(backup).restore:
+        raise Unsupported(f"{backup.getName()} cannot take transactions with their tids")
+    if not capabilities_of(backup).iteration:
+        raise Unsupported(f"{backup.getName()} cannot list its transactions")
+    check_kinship(primary, backup)
 
 
 class _Enough(Exception):
@@ -85,14 +94,10 @@ class Replica:
         self._thread.start()
 
     def _use(self, backup: Any) -> None:
-        name = backup.getName()
-        if not capabilities_of(backup).restore:
-            raise Unsupported(f"{name} cannot take transactions with their tids")
-        if not capabilities_of(backup).iteration:
-            raise Unsupported(f"{name} cannot list its transactions")
-        check_kinship(self._primary, backup)
+        check_backup(self._primary, backup)
         with self._changed:
-            self._backup, self._tid, self.name = backup, backup.lastTransaction(), name
+            self._backup, self._tid = backup, backup.lastTransaction()
+            self.name = backup.getName()
 
     # Asked from outside
 
