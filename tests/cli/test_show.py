@@ -80,3 +80,24 @@ def test_a_path_that_leads_nowhere_is_one_line(path: Path) -> None:
 def test_history_and_difference_do_not_go_together(path: Path) -> None:
     result = invoke("show", path, "/", "--history", "--diff", "2026-01-01", "2026-01-02")
     assert result.exit_code == 2
+
+
+def test_what_is_new_or_gone_differs_from_nothing(path: Path) -> None:
+    newest, oldest = revisions(path)
+    before = "2020-01-01"
+    result = invoke("show", path, "/books/first", "--diff", before, newest["tid"])
+    assert result.exit_code == 0
+    head, *lines = result.stdout.splitlines()
+    assert head == "--- none"
+    assert '+    "title": "Emma"' in lines
+    result = invoke("show", path, "/books/first", "--diff", oldest["tid"], before, "--json")
+    data = json.loads(result.stdout)
+    assert (data["new"], data["old"]["state"]) == (None, {"title": "Dune"})
+    result = invoke("show", path, "/books/first", "--diff", before, before)
+    assert result.exit_code == 1
+
+
+def test_one_moment_and_two_do_not_go_together(path: Path) -> None:
+    result = invoke("show", path, "/", "--at", "2026-01-01", "--diff", "2026-01-01", "2026-01-02")
+    assert result.exit_code == 2
+    assert "--at and --diff do not go together" in result.stderr

@@ -32,6 +32,11 @@ def test_the_newest_transaction_is_undone(path: Path) -> None:
     assert invoke("show", path, "/number").stdout == "1\n"
 
 
+def test_an_undo_as_json_is_data(path: Path) -> None:
+    data = json.loads(invoke("undo", path, newest(path)["tid"], "--json").stdout)
+    assert data == {"tid": newest(path)["tid"]}
+
+
 def test_what_cannot_be_undone_says_why(path: Path) -> None:
     oldest = json.loads(invoke("log", path, "--json").stdout)[1]["tid"]
     result = invoke("undo", path, oldest)

@@ -8,6 +8,7 @@ import click
 from perdure.cli.arguments import moment, moment_text
 from perdure.cli.opened import opened_storage
 from perdure.cli.output import echo_json, size_text
+from perdure.errors import PathError, POSKeyError
 from perdure.ids import oid_repr, tid_repr
 from perdure.tools import (
     Moment,
@@ -49,16 +50,16 @@ def command(
     The object is named by its oid, such as 0x1a, or by its path from the root, such as
     /books/0/title. The database is opened for reading only, and no class is imported.
     """
-    if with_history and diff is not None:
-        raise click.UsageError("--history and --diff do not go together")
+    if diff is not None and (with_history or at is not None):
+        other = "--history" if with_history else "--at"
+        raise click.UsageError(f"{other} and --diff do not go together")
     with opened_storage(address) as storage:
-        # With --diff the object may be gone by now: it is looked up as the newer one.
-        place = find(Moment(storage, diff[1] if diff is not None else at), what)
+        if diff is not None:
+            _show_difference(*_two_revisions(storage, what, *diff), as_json)
+            return
+        place = find(Moment(storage, at), what)
         if with_history:
             _show_history(past_revisions(storage, place.oid), as_json)
-        elif diff is not None:
-            old, new = (show(storage, place.oid, each) for each in diff)
-            _show_difference(old, new, as_json)
         elif place.class_name is None:
             echo_json(place.value)
         else:
@@ -110,12 +111,34 @@ def _show_history(revisions: list[PastRevision], as_json: bool) -> None:
         click.echo(f"{moment_text(revision.tid)}  {size:>8}{by}  {note}".rstrip())
 
 
-def _show_difference(old: ShownRevision, new: ShownRevision, as_json: bool) -> None:
+def _two_revisions(
+    storage: Any, what: str, old: bytes, new: bytes
+) -> tuple[ShownRevision | None, ShownRevision | None]:
+    """Return an object as it was at two moments; None for that at which it was not there.
+
+    It is looked up as of the newer one, or if it is not there, of the older.
+    """
+    try:
+        oid = find(Moment(storage, new), what).oid
+    except PathError:
+        oid = find(Moment(storage, old), what).oid
+    return _shown(storage, oid, old), _shown(storage, oid, new)
+
+
+def _shown(storage: Any, oid: bytes, at: bytes) -> ShownRevision | None:
+    try:
+        return show(storage, oid, at)
+    except POSKeyError:
+        return None
+
+
+def _show_difference(old: ShownRevision | None, new: ShownRevision | None, as_json: bool) -> None:
     lines = difference(old, new)
     if as_json:
-        echo_json({"old": _as_data(old), "new": _as_data(new), "lines": lines})
+        shown = [None if each is None else _as_data(each) for each in (old, new)]
+        echo_json({"old": shown[0], "new": shown[1], "lines": lines})
         return
-    click.echo(f"--- {moment_text(old.tid)}")
-    click.echo(f"+++ {moment_text(new.tid)}")
+    for sign, each in (("---", old), ("+++", new)):
+        click.echo(f"{sign} {moment_text(None if each is None else each.tid)}")
     for line in lines:
         click.echo(line)

@@ -5,6 +5,7 @@ import click
 import perdure
 from perdure.cli.addresses import refuse_missing_file
 from perdure.cli.arguments import tid
+from perdure.cli.output import echo_json
 from perdure.ids import tid_repr
 from perdure.tools import undo
 
@@ -18,7 +19,8 @@ __all__ = ["command"]
 @click.option(
     "--note", default="", help="What the new transaction says; by default, what it undid."
 )
-def command(address: str, tids: tuple[bytes, ...], user: str, note: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the new tid as JSON.")
+def command(address: str, tids: tuple[bytes, ...], user: str, note: str, as_json: bool) -> None:
     """Undo the transactions TID of the database at ADDRESS, in one new transaction.
 
     perdure log lists them. If a later transaction changed the same objects, and the two
@@ -26,4 +28,8 @@ def command(address: str, tids: tuple[bytes, ...], user: str, note: str) -> None
     """
     refuse_missing_file(address)
     with perdure.open(address) as database:
-        click.echo(f"undone by {tid_repr(undo(database, tids, user=user, note=note))}")
+        done = tid_repr(undo(database, tids, user=user, note=note))
+    if as_json:
+        echo_json({"tid": done})
+    else:
+        click.echo(f"undone by {done}")

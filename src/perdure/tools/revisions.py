@@ -66,17 +66,19 @@ def past_revisions(storage: Any, oid: bytes, limit: int | None = None) -> list[P
     ]
 
 
-def difference(old: ShownRevision, new: ShownRevision) -> list[str]:
+def difference(old: ShownRevision | None, new: ShownRevision | None) -> list[str]:
     """Return what changed as lines: those of `old` alone with "-", those of `new` with "+".
 
     Lines that both have stand around them as context. There are none where
-    nothing changed.
+    nothing changed. None stands for an object that was not there yet, or is gone.
     """
     lines = difflib.unified_diff(_lines(old), _lines(new), lineterm="", n=3)
     return list(islice(lines, 2, None))  # behind the names of the files, which have none
 
 
-def _lines(revision: ShownRevision) -> list[str]:
+def _lines(revision: ShownRevision | None) -> list[str]:
+    if revision is None:
+        return []
     return json.dumps(revision.record, indent=2, ensure_ascii=False).splitlines()
 
 
