@@ -205,3 +205,16 @@ def test_an_address_reads_files_that_import_the_sections_of_others(tmp_path: Pat
     assert db.storage.isReadOnly()
     assert isinstance(db.storage, FileStorage)
     db.close()
+
+
+def test_a_section_of_a_file_may_have_a_path_only(tmp_path: Path) -> None:
+    class Section:  # as `runzeo -f` makes it
+        path = str(tmp_path / "d.fs")
+        stop = None
+
+        def getSectionName(self) -> str:
+            return "1"
+
+    storage = ZODB.config.FileStorage(Section()).open()
+    assert (storage.getName(), storage.isReadOnly()) == (Section.path, False)
+    storage.close()

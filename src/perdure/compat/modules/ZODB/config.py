@@ -186,21 +186,35 @@ class DemoStorage(BaseConfig):
         return demo.DemoStorage(self.config.name, base=base, changes=changes)
 
 
+_OF_FILES: Final[dict[str, Any]] = {
+    "blob_dir": None,
+    "create": False,
+    "pack_gc": True,
+    "pack_keep_old": True,
+    "packer": None,
+    "quota": None,
+    "read_only": False,
+}
+
+
 class FileStorage(BaseConfig, FileSection):
     """`<filestorage>`: a storage in a file."""
 
     def open(self, read_only: bool = False, blob_dir: str | None = None) -> file.FileStorage:
         section = self.config
-        read_only = bool(read_only or section.read_only)
+        # By default what the schema says: servers hand over sections that only have a path.
+        given = {name: getattr(section, name, default) for name, default in _OF_FILES.items()}
+        read_only = bool(read_only or given["read_only"])
+        named = given["packer"]
         return file.FileStorage(
             section.path,
-            create=bool(section.create) and not read_only,
+            create=bool(given["create"]) and not read_only,
             read_only=read_only,
-            quota=section.quota,
-            packer=None if section.packer is None else packer(section.packer),
-            pack_gc=section.pack_gc,
-            pack_keep_old=section.pack_keep_old,
-            blob_dir=blob_dir or section.blob_dir,
+            quota=given["quota"],
+            packer=None if named is None else packer(named),
+            pack_gc=given["pack_gc"],
+            pack_keep_old=given["pack_keep_old"],
+            blob_dir=blob_dir or given["blob_dir"],
         )
 
 
