@@ -31,8 +31,8 @@ def data_file(typed: str) -> Path:
     return Path(address.text).expanduser()
 
 
-def refuse_missing_file(address: str, hint: str = "") -> None:
-    """Raise a usage error if `address` reads a file that is not there.
+def refuse_missing_file(address: str, hint: str = "", argument: str = "ADDRESS") -> None:
+    """Raise a usage error, about `argument`, if `address` reads a file that is not there.
 
     Opening it would create an empty database: seldom what a typing error meant. What
     stands on another address is looked for below; where changes and backups go may be new.
@@ -40,7 +40,7 @@ def refuse_missing_file(address: str, hint: str = "") -> None:
     path = _file_of(parse(address))
     if path is not None and not Path(path).expanduser().exists():
         message = f"there is no file {path!r}" + (f"; {hint}" if hint else "")
-        raise click.BadParameter(message, param_hint="ADDRESS")
+        raise click.BadParameter(message, param_hint=argument)
 
 
 def _file_of(address: Address) -> str | None:

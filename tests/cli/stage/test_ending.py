@@ -128,7 +128,7 @@ def test_changes_that_are_not_there_are_named(paths: tuple[Path, Path], command:
     missing = paths[1].with_name("missing.fs")
     result = invoke("stage", *command, missing, *([paths[0]] if command == ["apply"] else []))
     assert result.exit_code == 2
-    assert "there is no file" in result.stderr
+    assert "Invalid value for CHANGES: there is no file" in result.stderr
     assert not missing.exists()
 
 
@@ -225,6 +225,12 @@ def test_blobs_of_the_changes_stand_beside_them(tmp_path: Path) -> None:
     assert changes_address(f"file:{changes}").options == {"blob_dir": f"{changes}.blobs"}
     other = changes_address(f"file:{changes}?blob_dir={tmp_path / 'other'}", blobs=True)
     assert other.options == {"blob_dir": str(tmp_path / "other")}
+
+
+def test_a_misspelled_command_is_not_taken_for_a_database(paths: tuple[Path, Path]) -> None:
+    result = invoke("stage", "statsu", paths[1])
+    assert result.exit_code == 2
+    assert "there is no command and no file 'statsu'; did you mean 'status'?" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["run", "status", "apply", "discard"])

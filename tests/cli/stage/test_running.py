@@ -56,13 +56,24 @@ def stage(
     return run_perdure("stage", path, "--changes", directory / changes, *options, "--", *command)
 
 
-def python(path: Path, code: str = ADD, **options: str) -> CompletedProcess[str]:
-    return stage(path, sys.executable, "-c", code, **options)
+def staged(path: Path | str, **options: str) -> str:
+    """Return the address of the stage, as a command that is run on it is given it."""
+    result = stage(path, "printenv", "PERDURE_ADDRESS", **options)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.rstrip("\n")
+
+
+def add(address: str) -> int:
+    """Do what `ADD` does in this process."""
+    with perdure.open(address) as db, db.transaction("migrate") as connection:
+        connection.root.count = found = connection.root.count + 1
+        assert isinstance(found, int)
+        return found
 
 
 def test_the_command_finds_the_stage_and_its_exit_code_is_passed_on(path: Path) -> None:
     contents = path.read_bytes()
-    result = python(path)
+    result = stage(path, sys.executable, "-c", ADD)
     assert (result.stdout, result.returncode) == ("2\n", 7)
     assert "perdure: on a stage over" in result.stderr
     assert path.read_bytes() == contents
@@ -72,17 +83,17 @@ def test_the_next_run_goes_on_over_the_same_snapshot_while_production_is_written
     path: Path,
 ) -> None:
     with perdure.DB(path) as db:
-        assert python(path).stdout == "2\n"
+        assert add(staged(path)) == 2
         with db.transaction() as connection:
             connection.root.count = 100
-        assert python(path).stdout == "3\n"
+        assert add(staged(path)) == 3
     assert count(path) == 100
 
 
 def test_a_stage_can_stand_on_the_past(path: Path) -> None:
     tid = put(path, 10)
     put(path, 20)
-    assert python(path, at=tid).stdout == "11\n"
+    assert add(staged(path, at=tid)) == 11
     result = invoke(
         "stage", path, "--changes", path.parent / "other.fs", "--at", "1999-01-01", "--", "false"
     )
@@ -99,9 +110,7 @@ def test_commands_of_perdure_use_the_stage(path: Path) -> None:
 def test_the_address_is_a_demo_layer_over_a_snapshot_wherever_the_command_goes(
     path: Path,
 ) -> None:
-    code = "import os; os.chdir('/'); print(os.environ['PERDURE_ADDRESS'])"
-    result = stage(f"file:{path}?cache_size=77", sys.executable, "-c", code)
-    address = parse(result.stdout.strip())
+    address = parse(staged(f"file:{path}?cache_size=77"))
     snapshot, changes = address.layers
     assert (address.scheme, snapshot.scheme) == ("demo", "before")
     assert snapshot.layers[0].text == str(path)
@@ -114,10 +123,9 @@ def test_paths_with_anything_in_them_work(tmp_path: Path) -> None:
     directory.mkdir()
     put(directory / "app ?.fs", 1)
     where = f"file:?path={quote(str(directory / 'app ?.fs'))}"
-    result = run_perdure(
-        "stage", where, "--changes", directory / "my (changes.fs", "--", sys.executable, "-c", ADD
-    )
-    assert (result.stdout, result.stderr[:22]) == ("2\n", "perdure: on a stage ov")
+    command = "printenv", "PERDURE_ADDRESS"
+    result = run_perdure("stage", where, "--changes", directory / "my (changes.fs", "--", *command)
+    assert add(result.stdout.rstrip("\n")) == 2
     status = invoke("stage", "status", directory / "my (changes.fs")
     assert "persistent.mapping.PersistentMapping" in status.stdout
 
@@ -126,15 +134,11 @@ def test_blobs_are_staged_beside_the_changes(tmp_path: Path) -> None:
     address = f"file:{tmp_path / 'app.fs'}?blob_dir={tmp_path / 'blobs'}"
     with perdure.open(address) as db, db.transaction() as connection:
         connection.root.cover = perdure.Blob(b"plain")
-    code = """
-import perdure
-with perdure.open() as db, db.transaction() as connection:
-    with connection.root.cover.open() as file:
-        print(file.read().decode())
-    with connection.root.cover.open("w") as file:
-        file.write(b"colourful")
-"""
-    assert stage(address, sys.executable, "-c", code).stdout == "plain\n"
+    with perdure.open(staged(address)) as db, db.transaction() as connection:
+        with connection.root.cover.open() as file:
+            assert file.read() == b"plain"
+        with connection.root.cover.open("w") as file:
+            file.write(b"colourful")
     assert (tmp_path / "staged.fs.blobs").is_dir()
     assert invoke("stage", "apply", tmp_path / "staged.fs", address).exit_code == 0
     with perdure.open(address) as db, db.transaction() as connection:
@@ -154,9 +158,11 @@ def test_layers_below_and_above_are_staged_over_and_applied_to(
     with perdure.open(address) as db, db.transaction() as connection:
         connection.root.count = 1
     changes = "encrypt:(file:staged.fs)?key_file=app.key"
-    code = f"import os; os.chdir('/'){ADD}"
-    result = run_perdure("stage", address, "--changes", changes, "--", sys.executable, "-c", code)
-    assert (result.stdout, result.returncode) == ("2\n", 7)
+    command = "printenv", "PERDURE_ADDRESS"
+    result = run_perdure("stage", address, "--changes", changes, "--", *command)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.chdir("/")
+        assert add(result.stdout.rstrip("\n")) == 2
     assert b"perdure.stage" not in (tmp_path / "staged.fs").read_bytes()
     assert '+      "count": 2' in invoke("stage", "status", changes).stdout
     assert invoke("stage", "apply", changes, address).exit_code == 0

@@ -40,7 +40,7 @@ def changes_address(changes: str, *, blobs: bool = False) -> Address:
 @contextmanager
 def opened_changes(changes: str, *, read_only: bool = False) -> Iterator[Any]:
     """Open the changes, which must be there, and close them in the end."""
-    refuse_missing_file(changes)
+    refuse_missing_file(changes, argument="CHANGES")
     address = changes_address(changes)
     storage: Any = open_storage(read_only_address(address, forms) if read_only else address)
     try:

@@ -1,5 +1,9 @@
 """The command: `perdure stage ADDRESS …` runs something, `perdure stage status …` and so on."""
 
+import difflib
+import os
+from collections.abc import Iterable
+
 import click
 
 from perdure.cli.stage import ending, looking, running
@@ -14,8 +18,18 @@ class _Stage(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in _HELP_OPTIONS:
+            _refuse_misspelled(args[0], self.commands, ctx)
             args = [running.command.name or "", *args]
         return super().parse_args(ctx, args)
+
+
+def _refuse_misspelled(word: str, commands: Iterable[str], ctx: click.Context) -> None:
+    """Raise a usage error if `word` looks like a command of the group rather than a database."""
+    close = difflib.get_close_matches(word, commands, n=1)
+    if close and not os.path.exists(word):
+        raise click.UsageError(
+            f"there is no command and no file {word!r}; did you mean {close[0]!r}?", ctx
+        )
 
 
 @click.group(

@@ -60,7 +60,8 @@ def read_mark(changes: Any) -> Mark:
     """Return the mark in the storage `changes`; `StagingError` if they have none."""
     found = _loaded(changes)
     if found is None:
-        raise StagingError(changes.getName(), "it holds no staged changes; begin with a stage")
+        reason = "it holds no staged changes; expected the file that a stage was given for them"
+        raise StagingError(changes.getName(), reason)
     return found[0]
 
 
