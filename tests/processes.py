@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["python", "run_perdure", "start_perdure"]
+__all__ = ["python", "run_perdure", "start_perdure", "stderr_on_a_terminal"]
 
 TIMEOUT_S = 120
 
@@ -31,6 +31,32 @@ def python(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]
 def run_perdure(*arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run `perdure` with these arguments."""
     return python("-m", "perdure", *map(str, arguments), stdin=stdin)
+
+
+def stderr_on_a_terminal(*arguments: str | Path) -> str:
+    """Run `perdure` with a terminal as its stderr; return what appears there."""
+    ours, theirs = os.openpty()
+    try:
+        try:
+            subprocess.run(
+                [sys.executable, "-m", "perdure", *map(str, arguments)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=theirs,
+                env=_environment(),
+                timeout=TIMEOUT_S,
+                check=True,
+            )
+            # The terminal holds little; what is read here is there by now.
+            os.write(theirs, b"\0")
+        finally:
+            os.close(theirs)
+        shown = b""
+        while not shown.endswith(b"\0"):
+            shown += os.read(ours, 4096)
+        return shown[:-1].decode().replace("\r\n", "\n")
+    finally:
+        os.close(ours)
 
 
 def start_perdure(*arguments: str | Path) -> subprocess.Popen[str]:

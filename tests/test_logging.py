@@ -1,12 +1,13 @@
 """Perdure logs below the logger `perdure`, and is quiet unless somebody listens."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 import perdure
-from processes import python, run_perdure
+from processes import python, run_perdure, stderr_on_a_terminal
 
 SOURCES = Path(perdure.__file__).parent
 
@@ -39,6 +40,15 @@ def test_commands_print_warnings_like_errors(path: Path) -> None:
     assert result.stderr.startswith("perdure: ")
     assert "app.fs.index" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_commands_inform_who_sits_before_a_terminal(tmp_path: Path) -> None:
+    address = f"file:{tmp_path / 'app.fs'}?blob_dir={tmp_path}/blobs"
+    arguments = ("shell", "--create", address, "-c", "pass")
+    shown = stderr_on_a_terminal(*arguments)
+    assert shown == f"perdure: {tmp_path}/blobs: made a new blob directory\n"
+    shutil.rmtree(tmp_path / "blobs")
+    assert run_perdure(*arguments).stderr == ""
 
 
 def test_every_logger_is_below_that_of_the_package() -> None:

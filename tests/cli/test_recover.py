@@ -44,6 +44,23 @@ def test_what_is_lost_and_what_is_doubtful_is_listed(path: Path, tmp_path: Path)
     assert last == "saved 4 transactions with 7 records; lost 1, doubtful 1"
 
 
+def test_of_many_records_of_one_transaction_the_first_are_listed(
+    path: Path, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.fs"
+    with perdure.DB(large) as db, db.transaction("x" * 50) as connection:
+        connection.root.counters = [Counter(number) for number in range(30)]
+    data = large.read_bytes()
+    large.write_bytes(data.replace(b"x" * 50, b"x" * 49 + b"y"))
+    result = invoke("recover", large, tmp_path / "new.fs")
+    *listed, more, last = result.stdout.splitlines()
+    assert len(listed) == 10
+    assert more == "doubtful: 21 more records like this; --json lists all"
+    assert last.endswith("lost 0, doubtful 31")
+    as_json = invoke("recover", large, tmp_path / "new2.fs", "--json").stdout
+    assert len(json.loads(as_json)["doubtful"]) == 31
+
+
 def test_the_result_as_json_is_data(path: Path, tmp_path: Path) -> None:
     damage(path)
     data = json.loads(invoke("recover", path, tmp_path / "new.fs", "--json").stdout)

@@ -1,6 +1,7 @@
 """`perdure log`: the transactions of a database, newest first."""
 
 from collections.abc import Iterable
+from itertools import chain, islice
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from perdure.cli.arguments import moment, time_text
 from perdure.cli.arguments import oid as oid_argument
 from perdure.cli.opened import opened_storage
 from perdure.cli.output import count_text, echo_json_list, size_text
+from perdure.cli.progress import waiting
 from perdure.ids import oid_repr, tid_repr
 from perdure.tools import LoggedTransaction, transactions
 
@@ -50,9 +52,12 @@ def command(
     database is opened for reading only, and no class of it is imported.
     """
     with opened_storage(address) as storage:
-        found = transactions(
+        listed = transactions(
             storage, since=since, until=until, user=user, oid=oid, limit=limit or None
         )
+        with waiting("looking through transactions"):
+            first = list(islice(listed, 1))
+        found = chain(first, listed)
         if as_json:
             echo_json_list(map(_as_data, found))
         else:

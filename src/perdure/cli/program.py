@@ -80,17 +80,28 @@ def program(traceback: bool) -> None:
     An ADDRESS is the path of a database file, or a storage and its options:
     file:app.fs?read_only=1, memory:, demo:(file:base.fs)/(file:changes.fs).
     """
-    _show_warnings()
+    _show_log()
 
 
-def _show_warnings() -> None:
-    """Print what is logged as a warning or worse, a line each, like errors."""
+def _show_log() -> None:
+    """Print what is logged as a warning or worse, a line each, like errors.
+
+    On a terminal what is only said for information, too: how far a long opening is.
+    """
+    level = logging.INFO if sys.stderr.isatty() else logging.WARNING
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("perdure: %(message)s"))
-    handler.setLevel(logging.WARNING)
+    handler.setLevel(level)
     logger = logging.getLogger("perdure")
+    before = logger.level
+    logger.setLevel(level)
     logger.addHandler(handler)
-    click.get_current_context().call_on_close(lambda: logger.removeHandler(handler))
+
+    def as_before() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+    click.get_current_context().call_on_close(as_before)
 
 
 for module in (

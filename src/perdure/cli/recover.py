@@ -1,7 +1,9 @@
 """`perdure recover`: save what can be read of a damaged file."""
 
+from collections.abc import Iterable
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,6 +15,8 @@ from perdure.ids import oid_repr, tid_repr
 from perdure.tools import Doubt, recover
 
 __all__ = ["command"]
+
+_SHOWN_ALIKE: Final = 10
 
 
 @click.command("recover", short_help="Save what can be read of a damaged file.")
@@ -46,15 +50,24 @@ def command(context: click.Context, damaged: Path, new: Path, force: bool, as_js
             }
         )
     else:
-        for what, doubts in (("lost", done.lost), ("doubtful", done.doubtful)):
-            for doubt in doubts:
-                click.echo(f"{what}: {_text(doubt)}")
+        _print("lost", done.lost)
+        _print("doubtful", done.doubtful)
         click.echo(
             f"saved {count_text(done.transactions, 'transaction')} "
             f"with {count_text(done.records, 'record')}; "
             f"lost {len(done.lost):,}, doubtful {len(done.doubtful):,}"
         )
     context.exit(1 if done.lost or done.doubtful else 0)
+
+
+def _print(what: str, doubts: Iterable[Doubt]) -> None:
+    """Print the first of those in a row that are of one transaction for one reason."""
+    for _, alike in groupby(doubts, lambda doubt: (doubt.tid, doubt.reason)):
+        for doubt in islice(alike, _SHOWN_ALIKE):
+            click.echo(f"{what}: {_text(doubt)}")
+        more = sum(1 for _ in alike)
+        if more:
+            click.echo(f"{what}: {count_text(more, 'more record')} like this; --json lists all")
 
 
 def _text(doubt: Doubt) -> str:
