@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
         ("relstorage", ["relstorage_program.py", "main"]),
         ("repoze", ["catalog_program.py"]),
         ("pyramid_zodbconn", ["pyramid_program.py"]),
+        ("zc", ["wrappers_program.py"]),
     ],
 )
 def test_a_package_runs_as_it_is(tmp_path: Path, package: str, program: list[str]) -> None:
