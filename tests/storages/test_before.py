@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import perdure
 from perdure.clock import time_of
 from perdure.errors import POSKeyError, SnapshotError, StorageClosedError
 from perdure.ids import MAX_TID, ROOT_OID, ZERO, after, before, p64
@@ -235,6 +236,25 @@ def test_packing_away_the_moment_is_noticed(below: Any, clock: Clock) -> None:
     ):
         with pytest.raises(SnapshotError, match="packed"):
             read()
+
+
+def test_packing_away_a_blob_of_the_moment_is_noticed(tmp_path: Path) -> None:
+    db = perdure.DB(tmp_path / "data.fs", blob_dir=tmp_path / "blobs")
+    with db.transaction() as connection:
+        connection.root.cover = cover = perdure.Blob(b"first")
+        connection.add(cover)
+        oid = cover._p_oid
+    first = db.lastTransaction()
+    view = BeforeStorage(db.storage, close_base=False)
+    assert Path(view.loadBlob(oid, first)).read_bytes() == b"first"
+    with db.transaction() as connection, connection.root.cover.open("w") as file:
+        file.write(b"second")
+    db.pack()
+
+    for read in (view.loadBlob, view.openCommittedBlobFile):
+        with pytest.raises(SnapshotError, match="packed"):
+            read(oid, first)
+    db.close()
 
 
 def test_a_view_that_closed_reads_nothing(below: Any) -> None:

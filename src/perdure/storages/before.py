@@ -17,6 +17,7 @@ from zope.interface import alsoProvides
 from perdure.capabilities import capabilities_of
 from perdure.clock import parse_tid, tid_from_datetime
 from perdure.errors import POSKeyError, ReadOnlyError, SnapshotError, StorageClosedError
+from perdure.errors.root import tid_and_time
 from perdure.ids import MAX_TID, after, before
 from perdure.interfaces import (
     INTERFACES,
@@ -77,7 +78,7 @@ class BeforeStorage:
             raise SnapshotError(
                 self.base.getName(),
                 self.before,
-                f"its first transaction is {first.hex()}; "
+                f"its first transaction is {tid_and_time(first)}; "
                 "take a later moment, or look in a backup from before the last pack",
             )
 
@@ -175,12 +176,20 @@ class BeforeStorage:
 
     def loadBlob(self, oid: bytes, serial: bytes) -> str:
         self._check_blob(oid, serial)
-        path: str = self.base.loadBlob(oid, serial)
+        try:
+            path: str = self.base.loadBlob(oid, serial)
+        except POSKeyError:
+            self._check_that_it_is_not_packed()
+            raise
         return path
 
     def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
         self._check_blob(oid, serial)
-        return self.base.openCommittedBlobFile(oid, serial, blob)
+        try:
+            return self.base.openCommittedBlobFile(oid, serial, blob)
+        except POSKeyError:
+            self._check_that_it_is_not_packed()
+            raise
 
     def _check_blob(self, oid: bytes, serial: bytes) -> None:
         self._check_open()
