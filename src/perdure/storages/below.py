@@ -1,11 +1,11 @@
-"""What a layer arranges with the storage below it: what it can do, and who resolves conflicts."""
+"""What a layer arranges with the storage below: what it can do, who resolves conflicts, who waits."""
 
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from zope.interface import alsoProvides
 
-from perdure.capabilities import Capabilities
+from perdure.capabilities import Capabilities, capabilities_of
 from perdure.interfaces import (
     INTERFACES,
     BatchStorage,
@@ -24,7 +24,7 @@ from perdure.interfaces import (
     UndoableStorage,
 )
 
-__all__ = ["declare_as", "have_conflicts_resolved"]
+__all__ = ["declare_as", "have_conflicts_resolved", "sync_of"]
 
 _PROTOCOLS: Final[dict[str, type]] = {
     "undo": UndoableStorage,
@@ -59,3 +59,15 @@ def declare_as(layer: object, capabilities: Capabilities) -> None:
 def have_conflicts_resolved(storage: Any, resolve: Callable[..., bytes]) -> None:
     """Have `storage` ask `resolve`, which takes the arguments of `tryToResolveConflict`."""
     cast(_Resolving, storage).tryToResolveConflict = resolve
+
+
+def sync_of(storage: Any) -> Callable[[], object] | None:
+    """Return what has `storage` catch up with its server, None if it has none.
+
+    None, too, for one with snapshots of its own: those catch up, each by itself.
+    """
+    if capabilities_of(storage).mvcc:
+        return None
+    # Not part of the contract, but storages that talk to a server have it.
+    sync: Callable[[], object] | None = getattr(storage, "sync", None)
+    return sync

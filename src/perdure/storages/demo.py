@@ -37,7 +37,7 @@ from perdure.interfaces import (
     declares,
 )
 from perdure.storages import undolog
-from perdure.storages.below import declare_as, have_conflicts_resolved
+from perdure.storages.below import declare_as, have_conflicts_resolved, sync_of
 from perdure.storages.gate import Gate
 from perdure.storages.memory import MappingStorage
 from perdure.storages.resolving import Resolver
@@ -98,6 +98,7 @@ class DemoStorage:
         below, above = capabilities_of(self.base), capabilities_of(self.changes)
         self._seam = Seam(self.base, self.changes, iterates=above.iteration, restores=above.restore)
         self._undo = above.undo
+        self._sync_changes = sync_of(self.changes)
         self._sides = Sides(
             self.base, self.changes, self._seam, below=below.blobs, above=above.blobs
         )
@@ -201,6 +202,11 @@ class DemoStorage:
         self.changes.bind_records(bind)
 
     # Reading
+
+    def sync(self, force: bool = True) -> None:
+        """Catch up with a server, where the changes have one."""
+        if force and self._sync_changes is not None:
+            self._sync_changes()
 
     def lastTransaction(self) -> bytes:
         return self._seam.last_transaction()

@@ -28,6 +28,7 @@ from perdure.interfaces import (
     UndoableStorage,
     declares,
 )
+from perdure.storages.below import sync_of
 
 __all__ = ["ReadOnlyStorage"]
 
@@ -54,6 +55,7 @@ class ReadOnlyStorage:
         if below.undo:
             alsoProvides(self, INTERFACES[UndoableStorage])
         self._undo = below.undo
+        self._sync_below = sync_of(storage)
 
     # What it is
 
@@ -85,6 +87,11 @@ class ReadOnlyStorage:
         self.base.registerDB(wrapper)
 
     # Reading
+
+    def sync(self, force: bool = True) -> None:
+        """Catch up with a server, where the storage below has one."""
+        if force and self._sync_below is not None:
+            self._sync_below()
 
     def lastTransaction(self) -> bytes:
         tid: bytes = self.base.lastTransaction()

@@ -30,7 +30,7 @@ from perdure.interfaces import (
     StoredTransaction,
     declares,
 )
-from perdure.storages.below import declare_as, have_conflicts_resolved
+from perdure.storages.below import declare_as, have_conflicts_resolved, sync_of
 from perdure.storages.replica import Lag, Replica
 
 __all__ = ["Lag", "ReplicatingStorage"]
@@ -71,6 +71,7 @@ class ReplicatingStorage:
         # Snapshots of a storage that has its own would pass the backups by.
         declare_as(self, replace(below, mvcc=False, prefetch=False))
         self._undo = below.undo
+        self._sync_below = sync_of(storage)
         self._resolve_below: Callable[..., bytes] = storage.tryToResolveConflict
         # A layer above replaces what is asked here, and has to be asked by the storage below.
         have_conflicts_resolved(storage, self._resolve_for_base)
@@ -142,6 +143,11 @@ class ReplicatingStorage:
         self.base.bind_records(bind)
 
     # Reading
+
+    def sync(self, force: bool = True) -> None:
+        """Catch up with a server, where the storage below has one."""
+        if force and self._sync_below is not None:
+            self._sync_below()
 
     def lastTransaction(self) -> bytes:
         tid: bytes = self.base.lastTransaction()

@@ -35,7 +35,7 @@ from perdure.interfaces import (
 )
 from perdure.records.transforms import NO_FACTS, Facts, RecordTransform
 from perdure.storages import undolog
-from perdure.storages.below import declare_as, have_conflicts_resolved
+from perdure.storages.below import declare_as, have_conflicts_resolved, sync_of
 from perdure.storages.chained import Link
 from perdure.storages.copying import copy_transactions
 from perdure.storages.iterated import IteratedTransaction
@@ -86,6 +86,7 @@ class TransformingStorage:
         self._drafts: dict[int, _Draft] = {}
         self._bind_above: Bind | None = None
         self._below = capabilities_of(storage)
+        self._sync_below = sync_of(storage)
         redoes = self._below.iteration and (self._below.restore or self._below.external_gc)
         self._undo = self._below.undo and (redoes or not transform.binds)
         declare_as(
@@ -172,6 +173,8 @@ class TransformingStorage:
         """Catch up with a server, where the storage below has one."""
         if self._below.mvcc:
             self.base.sync(force)
+        elif force and self._sync_below is not None:
+            self._sync_below()  # as ZODB calls it: clients take no argument
 
     def poll_invalidations(self) -> Iterable[bytes] | None:
         changed: Iterable[bytes] | None = self.base.poll_invalidations()
