@@ -1,4 +1,4 @@
-"""What a layer arranges with the storage below: what it can do, who resolves conflicts, who waits."""
+"""What a layer arranges with the storage below: what it can do, who merges, who catches up."""
 
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
