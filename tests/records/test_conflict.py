@@ -2,9 +2,11 @@
 
 import logging
 import operator
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from perdure.records import (
     class_metadata,
     resolve_conflict,
 )
+from perdure.records.conflict import RecordMerger
 from samples.records_jar import Jar
 from samples.records_objects import Counter, Node, Point
 
@@ -157,6 +160,86 @@ def test_values_of_a_btree_that_are_references_merge() -> None:
 def jar_object(jar: Jar, obj: Any, number: int) -> Any:
     obj._p_oid, obj._p_jar = p64(number), jar
     return obj
+
+
+# One merger for many conflicts
+
+
+def test_a_merger_goes_on_after_a_record_that_it_cannot_read() -> None:
+    case = Case(Jar(), Counter(1), Counter(5), Counter(10))
+    merger, whole = RecordMerger(), case.resolve()
+    for _ in range(2):
+        with pytest.raises(ConflictError):
+            merger.resolve(case.loadSerial, OID, COMMITTED, READ, case.new[:-5])
+        assert merger.resolve(case.loadSerial, OID, COMMITTED, READ, case.new) == whole
+
+
+def test_a_merger_goes_on_after_a_record_with_something_behind_it() -> None:
+    case = Case(Jar(), Counter(1), Counter(5), Counter(10))
+    merger, whole = RecordMerger(), case.resolve()
+    for extra in (b"extra", b"", b"extra"):
+        found = merger.resolve(case.loadSerial, OID, COMMITTED, READ, case.new + extra)
+        assert found == whole
+
+
+def test_a_merger_finds_a_class_that_was_imported_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    jar = Jar()
+    case = Case(jar, Counter(1), Counter(5), Counter(10))
+    merger = RecordMerger()
+    merger.resolve(case.loadSerial, OID, COMMITTED, READ, case.new)
+
+    class Other(Counter):
+        def _p_resolveConflict(self, old: Any, committed: Any, new: Any) -> Any:
+            return {"count": -1}
+
+    monkeypatch.setattr("samples.records_objects.Counter", Other)
+    resolved = merger.resolve(case.loadSerial, OID, COMMITTED, READ, case.new)
+    assert state_of(jar, resolved) == {"count": -1}
+
+
+def test_references_of_one_object_are_not_those_of_the_next() -> None:
+    jar = Jar()
+    seen: list[Any] = []
+    cls = merging(lambda *states: seen.append(states[2]["a"]) or states[2])
+    merger = RecordMerger()
+    for _ in range(2):
+        case = Case(jar, cls(), cls(), cls(a=jar_object(jar, Node(), 1)))
+        merger.resolve(case.loadSerial, OID, COMMITTED, READ, case.new)
+    assert seen[0] == seen[1]
+    assert seen[0] is not seen[1]
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_states_that_mention_their_own_class_merge(protocol: int) -> None:
+    def plain(count: int) -> bytes:
+        file = BytesIO()
+        pickler = pickle.Pickler(file, protocol)
+        pickler.dump(Counter)
+        pickler.dump({"count": count, "kind": Counter})
+        return file.getvalue()
+
+    records = {READ: plain(1), COMMITTED: plain(5)}
+    merger = RecordMerger()
+    for _ in range(2):
+        resolved = merger.resolve(lambda oid, tid: records[tid], OID, COMMITTED, READ, plain(10))
+        assert state_of(Jar(), resolved) == {"count": 14, "kind": Counter}
+
+
+def test_records_whose_heads_differ_merge() -> None:
+    jar = Jar()
+    case = Case(jar, Counter(1), Counter(5), Counter(10))
+    # As an optimising pickler leaves them: the class has no number.
+    case.revisions[READ] = case.revisions[READ].replace(b"Counter\nq\x00.", b"Counter\n.", 1)
+    assert state_of(jar, case.resolve()) == {"count": 14}
+    case.new = case.new.replace(b"Counter\nq\x00.", b"Counter\n.", 1)
+    assert state_of(jar, case.resolve()) == {"count": 14}
+
+
+def test_large_records_merge() -> None:
+    jar = Jar()
+    text = "x" * 100_000
+    case = Case(jar, Counter(1, t=text), Counter(5, t=text), Counter(10, t=text))
+    assert state_of(jar, case.resolve()) == {"count": 14, "t": text}
 
 
 # What cannot be resolved

@@ -25,6 +25,7 @@ __all__ = [
     "class_at_head",
     "class_metadata",
     "class_name",
+    "plain_head",
     "pure_class_at_head",
 ]
 
@@ -54,6 +55,12 @@ def pure_class_at_head(record: bytes) -> tuple[str, str] | None:
         return head[1].decode(), head[2].decode()
     except UnicodeDecodeError:
         return None
+
+
+def plain_head(record: bytes) -> bytes | None:
+    """Return the first pickle of a record where it has the plain form, else None."""
+    head = _HEAD.match(record)
+    return None if head is None else head[0]
 
 
 class_at_head = native.scanner.class_at_head if native.scanner else pure_class_at_head

@@ -8,19 +8,30 @@ three, which go back into the merged record as they were.
 
 import logging
 from collections.abc import Callable
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any, NamedTuple, NoReturn
 
 from persistent import Persistent
 from transaction.interfaces import TransientError
 
 from perdure.errors import BTreesConflictError, ConflictError, POSKeyError, StateLoadError
 from perdure.records.broken import Broken, BrokenClass, find_global
-from perdure.records.classmeta import class_and_arguments, class_name
-from perdure.records.codec import FindGlobal, Pickles, RecordPickler, memo_behind, unpickler_of
+from perdure.records.classmeta import class_and_arguments, class_at_head, class_name, plain_head
+from perdure.records.codec import (
+    LARGE,
+    PROTOCOL,
+    FindGlobal,
+    Memo,
+    Pickles,
+    RecordPickler,
+    StateUnpickler,
+    memo_behind,
+    unpickler_of,
+)
 from perdure.records.names import with_stored_names
 from perdure.records.references import parse_reference
 
-__all__ = ["PersistentReference", "resolve_conflict"]
+__all__ = ["PersistentReference", "RecordMerger", "resolve_conflict"]
 
 logger = logging.getLogger("perdure.records.conflict")
 
@@ -105,22 +116,85 @@ class _Unresolvable(Exception):
     """Why this conflict cannot be resolved."""
 
 
-class _States:
-    """Reads the states of one object, with the same references in all of them."""
+class _Head(NamedTuple):
+    """How the records of a class begin: bytes that say no more than its name."""
+
+    data: bytes
+    names: tuple[str, str]
+    cls: Any
+    unpickler_memo: Any  # of an unpickler that has read it
+    pickler_memo: Memo | None  # to go on behind it
+
+
+class _Merger:
+    """Merges one conflict after the other; for one thread at a time.
+
+    Nearly all records of an object begin with the same plain head: then what stands
+    behind is read alone, by an unpickler that is used again. When a record cannot be
+    read, this is of no more use.
+    """
 
     def __init__(self, find_global: FindGlobal) -> None:
         self._find_global = find_global
+        self._load_reference = self._reference
+        self._states = StateUnpickler(find_global, self._load_reference)
+        self._pickler = RecordPickler(_persistent_id)
+        self._heads: dict[bytes, _Head] = {}
+        # In all states of one object, the same references.
         self._known: dict[Any, PersistentReference] = {}
 
-    def reader_of(self, record: bytes) -> tuple[Pickles, Any]:
+    def merge(
+        self, new: bytes, read_old: Callable[[], bytes], read_committed: Callable[[], bytes]
+    ) -> bytes:
+        """Return the record that merges three; what is `read` are the two others."""
+        head = self._head_of(new)
+        if head is not None:
+            resolve = _resolver(head.cls, (), new)
+            start, memo = head.data, head.pickler_memo
+        else:
+            source, unpickler = self._reader_of(new)
+            resolve = _resolver(*class_and_arguments(unpickler.load(), self._find_global), new)
+            start, memo = new[: source.position], memo_behind(unpickler)
+        old_state = self._state(head, read_old())
+        committed_state = self._state(head, read_committed())
+        new_state = unpickler.load() if head is None else self._state(head, new)
+        self._known.clear()  # the states keep theirs
+        resolved = resolve(old_state, committed_state, new_state)
+        return start + with_stored_names(self._pickler.dump_behind(memo, resolved))
+
+    def _head_of(self, record: bytes) -> _Head | None:
+        """Return how a record begins, None if that is not plain."""
+        data = plain_head(record)
+        if data is None or data[1] > PROTOCOL:
+            # From protocol 4 on, opcodes count on what an unpickler has memorised itself.
+            return None
+        head = self._heads.get(data)
+        # Asked for each time: it may have been imported anew.
+        if head is None or self._find_global(*head.names) is not head.cls:
+            names = class_at_head(data)
+            if names is None:
+                return None
+            _, unpickler = self._reader_of(data)
+            cls, _ = class_and_arguments(unpickler.load(), self._find_global)
+            head = _Head(data, names, cls, unpickler.memo, memo_behind(unpickler))
+            self._heads[data] = head
+        return head
+
+    def _reader_of(self, record: bytes) -> tuple[Pickles, Any]:
         """Return the record as a file, and an unpickler that reads it."""
         source = Pickles(record)
-        return source, unpickler_of(source, self._find_global, self._reference)
+        return source, unpickler_of(source, self._find_global, self._load_reference)
 
-    def state(self, record: bytes) -> Any:
-        _, unpickler = self.reader_of(record)
-        unpickler.load()
-        return unpickler.load()
+    def _state(self, head: _Head | None, record: bytes) -> Any:
+        if head is None or not record.startswith(head.data) or len(record) >= LARGE:
+            _, unpickler = self._reader_of(record)
+            unpickler.load()
+            return unpickler.load()
+        states = self._states
+        state = states.load(record[len(head.data) :], head.unpickler_memo)
+        if not states.is_reusable():
+            self._states = StateUnpickler(self._find_global, self._load_reference)
+        return state
 
     def _reference(self, stored: Any) -> PersistentReference:
         key = tuple(stored) if isinstance(stored, list) else stored
@@ -142,6 +216,67 @@ def _persistent_id(value: Any) -> Any:
 
 def _as_it_is(data: bytes) -> bytes:
     return data
+
+
+class RecordMerger:
+    """Resolves conflicts. For any number of threads.
+
+    `find_global` finds the classes. `untransform` makes pickles of what is stored,
+    `transform` the reverse; both apply to every record here.
+    """
+
+    def __init__(
+        self,
+        find_global: FindGlobal = find_global,
+        untransform: Callable[[bytes], bytes] = _as_it_is,
+        transform: Callable[[bytes], bytes] = _as_it_is,
+    ) -> None:
+        self._find_global = find_global
+        self._untransform = untransform
+        self._transform = transform
+        self._idle: list[_Merger] = []
+
+    def resolve(
+        self,
+        load_serial: Callable[[bytes, bytes], bytes],
+        oid: bytes,
+        committed_tid: bytes,
+        read_tid: bytes,
+        new_data: bytes,
+        committed_data: bytes | None = None,
+    ) -> bytes:
+        """Return and raise what `resolve_conflict` does."""
+
+        def read_old() -> bytes:
+            return self._untransform(_load(load_serial, oid, read_tid))
+
+        def read_committed() -> bytes:
+            return self._untransform(committed_data or _load(load_serial, oid, committed_tid))
+
+        new: bytes | None = None
+        try:
+            new = self._untransform(new_data)
+            # Taken out while it is in use: others resolve at the same time.
+            merger = self._take()
+            merged = merger.merge(new, read_old, read_committed)
+            self._idle.append(merger)
+            return self._transform(merged)
+        except Exception as error:
+            reason = _reason(error)
+            name = _name_in(new)
+            if not (isinstance(error, _Unresolvable | TransientError) or _is_from_btrees(error)):
+                logger.exception("resolving a conflict on class %s failed", name)
+            raise ConflictError(
+                f"database conflict error, not resolved: {reason}",
+                oid=oid,
+                serials=(committed_tid, read_tid),
+                class_name=name,
+            ) from error
+
+    def _take(self) -> _Merger:
+        with suppress(IndexError):
+            return self._idle.pop()
+        return _Merger(self._find_global)
 
 
 def resolve_conflict(
@@ -166,32 +301,8 @@ def resolve_conflict(
     offers no resolution, or if it fails; an exception other than a conflict in it
     is logged.
     """
-    new: bytes | None = None
-    try:
-        new = untransform(new_data)
-        states = _States(find_global)
-        source, unpickler = states.reader_of(new)
-        resolve = _resolver(unpickler.load(), find_global, new)
-        head, memo = new[: source.position], memo_behind(unpickler)
-        old_state = states.state(untransform(_load(load_serial, oid, read_tid)))
-        if not committed_data:
-            committed_data = _load(load_serial, oid, committed_tid)
-        committed_state = states.state(untransform(committed_data))
-        resolved = resolve(old_state, committed_state, unpickler.load())
-        pickler = RecordPickler(_persistent_id)
-        pickler.start(memo)
-        return transform(head + with_stored_names(pickler.dump(resolved)))
-    except Exception as error:
-        reason = _reason(error)
-        name = _name_in(new)
-        if not (isinstance(error, _Unresolvable | TransientError) or _is_from_btrees(error)):
-            logger.exception("resolving a conflict on class %s failed", name)
-        raise ConflictError(
-            f"database conflict error, not resolved: {reason}",
-            oid=oid,
-            serials=(committed_tid, read_tid),
-            class_name=name,
-        ) from error
+    merger = RecordMerger(find_global, untransform, transform)
+    return merger.resolve(load_serial, oid, committed_tid, read_tid, new_data, committed_data)
 
 
 def _name_in(record: bytes | None) -> str | None:
@@ -203,9 +314,8 @@ def _name_in(record: bytes | None) -> str | None:
 
 
 def _resolver(
-    metadata: Any, find_global: FindGlobal, record: bytes
+    cls: Any, arguments: tuple[Any, ...], record: bytes
 ) -> Callable[[Any, Any, Any], Any]:
-    cls, arguments = class_and_arguments(metadata, find_global)
     if issubclass(cls, Broken):
         raise _Unresolvable(f"the class {class_name(record)} cannot be imported here")
     if getattr(cls, "_p_resolveConflict", None) is None:

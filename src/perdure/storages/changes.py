@@ -109,6 +109,9 @@ class Revisions(Protocol[Place]):
     def data_at(self, oid: bytes, place: Place) -> bytes:
         """Return the bytes of a record at its origin."""
 
+    def content(self, oid: bytes, place: Place) -> bytes | None:
+        """Return the bytes that the record at `place` stands for; None if gone."""
+
     def written_by(self, oid: bytes, tid: bytes) -> Place | None:
         """Return the place of the record that `tid` wrote for `oid`, None if there is none."""
 
@@ -243,8 +246,7 @@ class Changes(Generic[Place]):
         current, committed = self._revisions.newest(oid)
         if committed != serial and current is not None:
             # Handed over: a layer above can load only what is visible, and this may not be yet.
-            origin = self._revisions.origin(oid, current)
-            there = b"" if origin is None else self._revisions.data_at(oid, origin)
+            there = self._revisions.content(oid, current) or b""
             data = self._resolve(oid, committed, serial, record_of(data), there)
             self.resolved.append(oid)
         self.planned[oid] = (data, None, current)

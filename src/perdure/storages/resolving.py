@@ -6,7 +6,7 @@ from typing import Any
 from perdure.capabilities import capabilities_of
 from perdure.interfaces import StorageWrapper
 from perdure.records import find_global
-from perdure.records.conflict import resolve_conflict
+from perdure.records.conflict import RecordMerger
 
 __all__ = ["Resolver"]
 
@@ -21,7 +21,7 @@ class Resolver:
     def __init__(self, load_serial: Callable[[bytes, bytes], bytes]) -> None:
         self._load_serial = load_serial
         self._wrapper: StorageWrapper | None = None
-        self._finds_classes = False
+        self._merger = RecordMerger()
 
     @property
     def wrapper(self) -> StorageWrapper | None:
@@ -30,9 +30,8 @@ class Resolver:
 
     @wrapper.setter
     def wrapper(self, wrapper: StorageWrapper | None) -> None:
-        # Looked up once: that takes as long as a third of a resolution.
-        self._finds_classes = wrapper is not None and capabilities_of(wrapper).class_finding
         self._wrapper = wrapper
+        self._merger = RecordMerger() if wrapper is None else _merger_for(wrapper)
 
     def resolve(
         self, oid: bytes, committed: bytes, read: bytes, data: bytes, committed_data: bytes = b""
@@ -42,26 +41,16 @@ class Resolver:
         `data` was made from revision `read`; b"" for `committed_data` means that
         it is to be loaded.
         """
-        wrapper = self._wrapper
-        if wrapper is None:
-            return resolve_conflict(
-                self._load_serial, oid, committed, read, data, committed_data or None
-            )
-        return resolve_conflict(
-            self._load_serial,
-            oid,
-            committed,
-            read,
-            data,
-            committed_data or None,
-            find_global=self._class_finder(wrapper),
-            untransform=wrapper.untransform_record_data,
-            transform=wrapper.transform_record_data,
+        return self._merger.resolve(
+            self._load_serial, oid, committed, read, data, committed_data or None
         )
 
-    def _class_finder(self, wrapper: Any) -> Callable[[str, str], Any]:
-        """Return how `wrapper` finds classes; one that does not care has them imported."""
-        if not self._finds_classes:
-            return find_global
-        found: Callable[[str, str], Any] = wrapper.find_global
-        return found
+
+def _merger_for(wrapper: Any) -> RecordMerger:
+    finds_classes = capabilities_of(wrapper).class_finding
+    return RecordMerger(
+        # One that does not care has them imported.
+        wrapper.find_global if finds_classes else find_global,
+        wrapper.untransform_record_data,
+        wrapper.transform_record_data,
+    )

@@ -69,6 +69,9 @@ class _Revisions:
             raise POSKeyError(oid)
         return place.data
 
+    def content(self, oid: bytes, place: Restated) -> bytes | None:
+        return place.data
+
     def written_by(self, oid: bytes, tid: bytes) -> Restated | None:
         try:
             return self._restated(oid, tid, self._base.loadSerial(oid, tid))

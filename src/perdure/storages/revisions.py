@@ -117,6 +117,9 @@ class MemoryRevisions:
             raise POSKeyError(oid)
         return place.data
 
+    def content(self, oid: bytes, place: MemoryRecord) -> bytes | None:
+        return place.content
+
     def written_by(self, oid: bytes, tid: bytes) -> MemoryRecord | None:
         records: list[MemoryRecord] = self.by_oid.get(oid, [])
         number = bisect_left(records, tid, key=_by_tid)

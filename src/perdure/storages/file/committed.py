@@ -5,6 +5,7 @@ whoever commits next comes after them. A place is a position in the file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from os import pread
 from struct import Struct
 from typing import Final
@@ -126,6 +127,12 @@ class CommittedRecords:
     def data_at(self, oid: bytes, place: int) -> bytes:
         return self._view.data_at(oid, place)
 
+    def content(self, oid: bytes, place: int) -> bytes | None:
+        try:
+            return self._view.data_at(oid, place)
+        except POSKeyError:
+            return None
+
     def written_by(self, oid: bytes, tid: bytes) -> int | None:
         return self._view.find(oid, self.newest(oid)[0] or 0, tid) or None
 
@@ -135,6 +142,9 @@ class CommittedRecords:
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         """Return the record that `serial` wrote; `POSKeyError` if there is none."""
+        # What was read to make a change of it was visible, and is found like that by a reader.
+        with suppress(POSKeyError):
+            return self._view.load_serial(oid, serial)
         place = self.written_by(oid, serial)
         if place is None:
             raise POSKeyError(oid)

@@ -100,7 +100,7 @@ class View:
         end = _HEADER_SIZE + size
         if size and end <= len(ahead):
             return ahead[_HEADER_SIZE:end], found_tid, next_tid
-        return self.data_at(oid, position), found_tid, next_tid
+        return self._record(oid, position)[1], found_tid, next_tid
 
     def native_load_before(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         """Return what `pure_load_before` does."""
@@ -167,6 +167,13 @@ class View:
 
     def data_at(self, oid: bytes, position: int) -> bytes:
         """Return what the record at `position` stands for; `POSKeyError` if the object is gone."""
+        ahead = self.file.read(position, _READ_AHEAD)
+        if len(ahead) >= _HEADER_SIZE:
+            found_oid, _, previous, version_size, size = _unpack_needed(ahead)
+            end = _HEADER_SIZE + size
+            usual = found_oid == oid and previous < position and not version_size
+            if usual and size and end <= len(ahead):
+                return ahead[_HEADER_SIZE:end]
         return self._record(oid, position)[1]
 
     def _record(self, oid: bytes, position: int) -> tuple[RecordHeader, bytes]:
