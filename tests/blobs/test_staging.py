@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_taken_over_fails_the_vote_too(directory: BlobDire
     with pytest.raises(FileAccessError) as caught:
         staged.add(A, missing)
     assert str(caught.value) == (
-        f"{missing}: cannot take it over as a blob: No such file or directory; "
+        f"{missing}: cannot take it over into {directory.temporary}: No such file or directory; "
         "nothing of the transaction was kept"
     )
 

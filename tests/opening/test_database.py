@@ -142,6 +142,14 @@ def test_read_only_can_be_asked_for_beside_the_address(here: Path) -> None:
         assert got(db) == 1
 
 
+def test_an_empty_file_that_is_only_read_says_that_it_has_no_root(here: Path) -> None:
+    (here / "app.fs").touch()
+    with pytest.raises(
+        ReadOnlyError, match=r"app\.fs has no root yet, and only reads; open it for"
+    ):
+        perdure.open("app.fs", read_only=True)
+
+
 def test_classes_of_the_call_go_before_those_of_the_address() -> None:
     address = "memory:?classes=nothing"
     with perdure.open(address, classes=["persistent.*"]) as db, db.transaction() as connection:

@@ -37,7 +37,9 @@ class StagedBlobs:
         try:
             staged = directory.stage(oid, Path(source))
         except OSError as error:
-            raise self._fail(Path(source), "take it over as a blob", error) from error
+            # Either may be what is missing, or not to be written.
+            action = f"take it over into {directory.temporary}"
+            raise self._fail(Path(source), action, error) from error
         earlier = self._waiting.pop(oid, None)
         self._waiting[oid] = staged
         if earlier is not None:

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from perdure.errors import ReadOnlyError
 from perdure.ids import ROOT_OID, ZERO
 from perdure.interfaces import TransactionMetaData
 
@@ -15,14 +16,23 @@ _EMPTY_ROOT: Final = (
 
 
 def create_root(snapshot: Any) -> None:
-    """Commit an empty root where there is none yet; `snapshot` is released."""
+    """Commit an empty root where there is none yet; `snapshot` is released.
+
+    Raises `ReadOnlyError` if the storage cannot take one.
+    """
     try:
         snapshot.poll_invalidations()
         try:
             snapshot.load(ROOT_OID)
         except KeyError:  # of any storage: not all raise ours
             metadata = TransactionMetaData(description="initial database creation")
-            snapshot.tpc_begin(metadata)
+            try:
+                snapshot.tpc_begin(metadata)
+            except ReadOnlyError as error:
+                raise ReadOnlyError(
+                    f"{snapshot.getName()} has no root yet, and only reads; "
+                    "open it for writing once, which makes one"
+                ) from error
             try:
                 snapshot.store(ROOT_OID, ZERO, _EMPTY_ROOT, "", metadata)
                 snapshot.tpc_vote(metadata)

@@ -125,7 +125,8 @@ def _blob_of(source: Any, record: StoredRecord) -> IO[bytes] | None:
         blob: IO[bytes] = source.openCommittedBlobFile(record.oid, record.tid)
     except (POSKeyError, Unsupported, AttributeError) as error:
         # The last: what has transactions to iterate over need not have this method.
-        log.warning("the record is copied without its blob: %s", error)
+        text = "oid %s of transaction %s is copied without its blob: %s"
+        log.warning(text, oid_repr(record.oid), tid_repr(record.tid), error)
         return None
     return blob
 
