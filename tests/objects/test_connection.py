@@ -528,6 +528,36 @@ def test_an_oid_that_does_not_exist_is_a_key_error(one: Connection) -> None:
     assert caught.value.oid == p64(12345)
 
 
+def test_an_object_that_is_created_later_is_a_conflict_until_the_next_transaction(
+    db: Database, one: Connection, two: Connection
+) -> None:
+    two.root()  # its moment is before what follows
+    one.root.node = Node(name="new")
+    commit(one)
+    oid = one.root.node._p_oid
+    assert oid is not None
+    with pytest.raises(ReadConflictError, match="begin another one") as caught:
+        two.get(oid)
+    assert caught.value.oid == oid
+    two._cache.new_ghost(oid, ghost := Node.__new__(Node))
+    with pytest.raises(ReadConflictError, match="begin another one"):
+        ghost.name  # noqa: B018
+    two.sync()
+    assert two.get(oid).name == "new"
+
+
+def test_an_object_that_was_created_later_is_missing_in_the_past(
+    db: Database, one: Connection
+) -> None:
+    before = db.lastTransaction()
+    one.root.node = Node(name="new")
+    commit(one)
+    past = db.open(transaction.TransactionManager(), at=before)
+    with pytest.raises(POSKeyError):
+        past.get(one.root.node._p_oid)
+    past.close()
+
+
 def test_a_missing_object_says_from_where_it_was_reached(db: Database, one: Connection) -> None:
     one.root.shelf = Node(book=Node(title="a"))
     commit(one)

@@ -71,7 +71,7 @@ class ConflictError(POSError, transaction.interfaces.TransientError):
 
 
 class ReadConflictError(ConflictError):
-    """An object that this transaction relied on was changed by another one."""
+    """An object that this transaction relied on was changed by another one, or came later."""
 
     def __init__(
         self,

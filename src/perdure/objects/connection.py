@@ -161,7 +161,8 @@ class Connection:
     def get(self, oid: bytes) -> Any:
         """Return the object with this oid, as a ghost if it is not in memory.
 
-        Raises `POSKeyError` if there is none.
+        Raises `POSKeyError` if there is none, `ReadConflictError` if it was created
+        after the transaction began.
         """
         with self._turn("get an object from"):
             return self._loader.get(oid)
@@ -181,8 +182,9 @@ class Connection:
     def setstate(self, obj: Any) -> None:
         """Load the state of a ghost; persistent objects call this themselves.
 
-        Raises `POSKeyError` where there is no record, `StateLoadError` where its
-        state cannot be given to the object; the connection stays usable.
+        Raises `POSKeyError` where there is no record, `ReadConflictError` where there is
+        one for later transactions only, `StateLoadError` where its state cannot be given
+        to the object; the connection stays usable.
         """
         self._loader.set_state(obj)
 

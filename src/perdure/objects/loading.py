@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure import native
-from perdure.errors import ConnectionStateError, POSKeyError, dotted_name
+from perdure.errors import ConnectionStateError, POSKeyError, ReadConflictError, dotted_name
 from perdure.ids import oid_repr
 from perdure.objects.blob import Blob
 from perdure.objects.changes import Changes
@@ -73,10 +73,13 @@ class Loader:
             self._native.start = start
 
     def load(self, oid: bytes) -> tuple[bytes, bytes]:
-        """Return the record of an object and its serial; `POSKeyError` if there is none."""
+        """Return the record of an object and its serial.
+
+        Raises `POSKeyError` if there is none, `ReadConflictError` if there is one for others only.
+        """
         found = self._load_at(oid, self._start)
         if found is None:
-            raise POSKeyError(oid)
+            raise self._hidden(oid)
         return found[0], found[1]
 
     def use_cache(self, cache: Any) -> None:
@@ -139,9 +142,9 @@ class Loader:
             try:
                 found = self._load_at(oid, self._start)
             except KeyError:  # of any storage: not all raise ours
-                found = None
+                raise self._missing(obj) from None
             if found is None:
-                raise self._missing(obj)
+                raise self._hidden(oid)
             record, serial, _ = found
             if type(obj) is Blob:  # it has no subclasses
                 obj._p_blob_committed = self.storage.blob_place(oid, serial)
@@ -164,6 +167,19 @@ class Loader:
                 "and no transaction was begun; call begin() on the manager first"
             )
 
+    def _hidden(self, oid: bytes) -> POSKeyError | ReadConflictError:
+        """Return the error for an object that is there, but not at the moment that is shown.
+
+        It was created later, or a pack took what this transaction would have seen. As in
+        ZODB that is a conflict: in the next transaction it is there.
+        """
+        self._refuse_without_transaction()
+        if self._connection.before is not None:
+            return POSKeyError(oid)
+        return ReadConflictError(
+            "it has no revision from before this transaction began; begin another one", oid=oid
+        )
+
     def _missing(self, obj: Any) -> POSKeyError:
         """Return the error for a ghost without a record; it says who refers to it."""
         self._refuse_without_transaction()
@@ -183,7 +199,7 @@ class Loader:
                 continue
             try:
                 record = self.load(candidate._p_oid)[0]
-            except KeyError:
+            except (KeyError, ReadConflictError):
                 continue  # new, or gone as well
             if oid in references(record):
                 return candidate
