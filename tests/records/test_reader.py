@@ -17,6 +17,7 @@ from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
 from ZODB.serialize import ObjectReader, ObjectWriter
 
+from perdure import native
 from perdure.errors import ConflictError, ConnectionStateError, POSKeyError, StateLoadError
 from perdure.ids import p64
 from perdure.records import RecordReader, RecordWriter, find_global
@@ -179,6 +180,18 @@ def test_a_record_of_another_shape_is_read_whole_although_its_class_is_known() -
     without_memo = HEAD.replace(b"q\x00", b"")
     jar.reader.set_state(node, without_memo + b"\x80\x03}X\x01\x00\x00\x00aK\x02s.")
     assert node.a == 2
+
+
+@pytest.mark.skipif(not native.decoder, reason="the decoder is not in use")
+def test_the_first_record_of_a_class_is_read_by_the_decoder() -> None:
+    jar = stored()
+    node = jar.get(OID)
+    node.me = node
+    jar.store(node)
+    again = jar.reopened()
+    read = again.get(OID)
+    assert read.me is read
+    assert (again.reader.hits, again.reader._hits) == (1, 0)  # none by the pure reader
 
 
 def test_what_stands_behind_a_state_does_not_reach_the_next_one() -> None:

@@ -149,7 +149,25 @@ class RecordReader:
         if _is_out_of_bounds(record):
             reason = "its record is damaged: it numbers objects that it cannot have"
             raise StateLoadError(obj._p_oid, _name_of(obj), reason)
-        self._set_state(obj, record)
+        if self._decoder and self._learns_from(obj, record):
+            self._decoder.set_state(obj, record)
+        else:
+            self._set_state(obj, record)
+
+    def _learns_from(self, obj: Any, record: bytes) -> bool:
+        """Have the decoder learn how such records begin; return whether that was news to it."""
+        head = self._heads.get(type(obj))
+        if isinstance(obj, Broken | type) or (head is not None and record.startswith(head[0])):
+            return False
+        try:
+            if class_at_head(record) is None:
+                return False
+            source = Pickles(record)
+            metadata = self._unpickler(source).load()
+            return self._learn(obj, metadata, record[: source.position])
+        except BaseException as error:
+            self._explain(error, obj, record)
+            raise
 
     def _state_behind(self, head: tuple[bytes, Any], record: bytes) -> Any:
         """Return the state in a record that begins with `head`."""
@@ -194,16 +212,22 @@ class RecordReader:
         head = record[: source.position]
         if isinstance(obj, PersistentBroken):
             self._keep_head(obj, metadata, head, unpickler)
-        elif metadata is type(obj) and head[1] <= PROTOCOL and class_at_head(head) is not None:
-            # The next record of this class need not be read from its beginning. (From
-            # protocol 4 on, opcodes count on what an unpickler has put into its memo itself.)
-            before_state = self._unpickler(Pickles(head))
-            before_state.load()
-            self._heads[metadata] = head, before_state.memo
-            if self._decoder:
-                (number,) = before_state.memo.copy() or (-1,)
-                self._decoder.learn(metadata, head, number)
+        else:
+            self._learn(obj, metadata, head)
         return unpickler.load()
+
+    def _learn(self, obj: Any, metadata: Any, head: bytes) -> bool:
+        """Keep how records of a class begin, if the next one need not be read from there."""
+        # From protocol 4 on, opcodes count on what an unpickler has put into its memo itself.
+        if metadata is not type(obj) or head[1] > PROTOCOL or class_at_head(head) is None:
+            return False
+        before_state = self._unpickler(Pickles(head))
+        before_state.load()
+        self._heads[metadata] = head, before_state.memo
+        if self._decoder:
+            (number,) = before_state.memo.copy() or (-1,)
+            self._decoder.learn(metadata, head, number)
+        return True
 
     def _unpickler(self, source: Pickles) -> Any:
         return unpickler_of(source, self._find_global, self._load_reference)
