@@ -10,7 +10,7 @@ import pytest
 from perdure import native
 from perdure.errors import StorageError
 from perdure.fileops import FileOperations
-from perdure.storages.file import FileStorage
+from perdure.storages.file import FileStorage, loading
 from perdure.storages.file.loading import load_view
 from perdure.storages.file.openfile import open_data_file
 from perdure.testing.contract.records import cell
@@ -83,7 +83,9 @@ def test_both_find_the_same_in_thousands_of_damaged_files(
             agrees(path, monkeypatch)
 
 
-def test_the_progress_of_a_long_sweep_is_told_and_can_end_it(tmp_path: Path) -> None:
+def test_the_progress_of_a_long_sweep_is_told_and_can_end_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "data.fs"
     with closing(FileStorage(path)) as storage:
         for number in range(1, 25):
@@ -93,6 +95,14 @@ def test_the_progress_of_a_long_sweep_is_told_and_can_end_it(tmp_path: Path) -> 
     loaded(path, None, lambda done, total: told.append((done, total)))
     assert len(told) == 2
     assert all(0 < done < total for done, total in told)
+
+    caplog.set_level("INFO", "perdure")
+    loaded(path)
+    assert caplog.text == ""  # it was quick
+    monkeypatch.setattr(loading, "_FIRST_LOG_LINE_AFTER_S", 0.0)
+    loaded(path)
+    assert "rebuilding its index, 8 of 24 MB scanned" in caplog.text
+    assert caplog.text.count("\n") == 1  # the next line is due later
 
     def enough(done: int, total: int) -> None:
         raise KeyboardInterrupt

@@ -29,6 +29,7 @@ _RECORDS_TO_CHECK: Final = 5
 _BETWEEN_REPORTS: Final = 8 << 20
 """Bytes scanned between two calls of who wants to know the progress."""
 
+_FIRST_LOG_LINE_AFTER_S: Final = 1.0
 _BETWEEN_LOG_LINES_S: Final = 5.0
 
 log = logging.getLogger("perdure.storages.file")
@@ -81,7 +82,7 @@ class _Reports:
         self._start = start
         self._size = size
         self._progress = progress
-        self._logged_at = time.monotonic()
+        self._next_log_line_at = time.monotonic() + _FIRST_LOG_LINE_AFTER_S
         self.due = start + _BETWEEN_REPORTS
 
     def reached(self, position: int) -> None:
@@ -90,8 +91,8 @@ class _Reports:
         if self._progress is not None:
             self._progress(done, total)
         now = time.monotonic()
-        if now - self._logged_at >= _BETWEEN_LOG_LINES_S:
-            self._logged_at = now
+        if now >= self._next_log_line_at:
+            self._next_log_line_at = now + _BETWEEN_LOG_LINES_S
             text = "%s: rebuilding its index, %d of %d MB scanned"
             log.info(text, self._path, done >> 20, total >> 20)
 

@@ -7,6 +7,7 @@ a killed process may not have synced is written again, blobs of no transaction g
 import logging
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from perdure.blobs import BlobDirectory, open_blob_directory, pack_blobs
@@ -92,5 +93,6 @@ class Opening:
     def _warn_of_the_future(self, last_tid: bytes) -> None:
         ahead_s = time_of(last_tid) - time.time() if last_tid != ZERO else 0.0
         if ahead_s > 0:
-            text = "%s: its last transaction is from %.0f seconds ahead; tids go on from there"
-            log.warning(text, self._path, ahead_s)
+            when = datetime.fromtimestamp(time_of(last_tid), UTC)
+            text = "%s: its last transaction is from %s, %.0f seconds ahead; tids go on from there"
+            log.warning(text, self._path, f"{when:%Y-%m-%d %H:%M:%S} UTC", ahead_s)
