@@ -12,6 +12,7 @@ import itertools
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 from perdure.capabilities import capabilities_of
@@ -21,9 +22,10 @@ from perdure.errors import (
     ReadOnlyError,
     StorageClosedError,
     StorageError,
+    UndoError,
     Unsupported,
 )
-from perdure.ids import MAX_TID, p64
+from perdure.ids import MAX_TID, p64, tid_repr
 from perdure.interfaces import (
     Bind,
     HasMetaData,
@@ -42,6 +44,7 @@ from perdure.storages.gate import Gate
 from perdure.storages.memory import MappingStorage
 from perdure.storages.resolving import Resolver
 from perdure.storages.seam import Seam
+from perdure.storages.seamundo import SeamUndo
 from perdure.storages.sides import Sides
 
 __all__ = ["DemoStorage"]
@@ -57,6 +60,7 @@ class _Draft:
     resolved: set[bytes] = field(default_factory=set)
     relied_on: dict[bytes, bytes] = field(default_factory=dict)  # oid -> serial
     needs_clock: bool = True  # whether it gets its tid from there
+    undoes: Callable[[bytes], list[bytes]] | None = None  # how, once there was an undo
 
 
 @declares(Storage, ReadVerifyingStorage)
@@ -98,6 +102,7 @@ class DemoStorage:
         below, above = capabilities_of(self.base), capabilities_of(self.changes)
         self._seam = Seam(self.base, self.changes, iterates=above.iteration, restores=above.restore)
         self._undo = above.undo
+        self._undoes_over_seam = above.iteration and above.restore
         self._sync_changes = sync_of(self.changes)
         self._sides = Sides(
             self.base, self.changes, self._seam, below=below.blobs, above=above.blobs
@@ -119,6 +124,7 @@ class DemoStorage:
             ),
         )
         self._resolver = Resolver(self.loadSerial)
+        self._seam_undo = SeamUndo(self, self.changes, self._seam, self._resolve_for_changes)
         # The changes hold one side of the seam, so they must not resolve by themselves.
         have_conflicts_resolved(self.changes, self._resolve_for_changes)
 
@@ -240,9 +246,7 @@ class DemoStorage:
         self._check_open()
         return self._seam.iterator(start, stop)
 
-    # Undo, of the changes only. Where the transaction was the first to change an
-    # object of the base, and a later one changed it too, it is refused: resolving
-    # that would need a state that the changes do not have.
+    # Undo, of the changes only. They do it themselves, unless that takes what is in the base.
 
     def undoLog(
         self,
@@ -262,10 +266,24 @@ class DemoStorage:
     def undo(
         self, transaction_id: bytes, transaction: HasMetaData
     ) -> tuple[bytes | None, list[bytes]]:
-        self._draft(transaction)
-        tid, oids = self.changes.undo(transaction_id, transaction)
-        self._sides.bring_back(oids := list(oids), undolog.undone_tid(transaction_id), transaction)
-        return tid, oids
+        draft = self._draft(transaction)
+        tid = undolog.undone_tid(transaction_id)
+        if draft.undoes is None:
+            over_seam = self._undoes_over_seam and self._seam_undo.needs_base(tid)
+            # The first decides for all in the transaction: neither knows the plans of the other.
+            draft.undoes = (
+                self._seam_undo.begin(transaction)
+                if over_seam
+                else partial(self._undo_in_changes, transaction)
+            )
+        if tid <= self._seam.base_tid:
+            raise UndoError(f"transaction {tid_repr(tid)} is of the base, which stays as it is")
+        return None, draft.undoes(transaction_id)
+
+    def _undo_in_changes(self, transaction: HasMetaData, transaction_id: bytes) -> list[bytes]:
+        oids = list(self.changes.undo(transaction_id, transaction)[1])
+        self._sides.bring_back(oids, undolog.undone_tid(transaction_id), transaction)
+        return oids
 
     # Two-phase commit
 
