@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,21 @@ from perdure.errors import CorruptDataError
 from perdure.tools import FileState, describe, file_state
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "app.fs"
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("filestate") / "app.fs"
     with perdure.DB(path) as db:
         for number in range(2500):
             with db.transaction(f"number {number}") as connection:
                 connection.root.number = number
     return path
+
+
+@pytest.fixture
+def path(original: Path, tmp_path: Path) -> Path:
+    for name in ("app.fs", "app.fs.index"):
+        shutil.copyfile(original.with_name(name), tmp_path / name)
+    return tmp_path / "app.fs"
 
 
 def state(path: Path) -> FileState:
