@@ -5,22 +5,25 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks import allocator
-from benchmarks.engines import ENGINES
+from benchmarks.chart import as_svg
+from benchmarks.engines import ENGINES, NATIVE, ORIENTATION, PEER, PURE
 from benchmarks.machine import describe
 from benchmarks.measure import Result, measure
-from benchmarks.report import as_json, as_rst, as_text
-from benchmarks.syncs import slowed
-from benchmarks.workload import WORKLOADS, Stopwatch, Workload
+from benchmarks.report import as_json, as_text, from_json, merged
+from benchmarks.session import LocalSession, RemoteSession, Session, Settings
+from benchmarks.table import BEGIN, END, as_targets_rst, put
+from benchmarks.targets import TARGETS
+from benchmarks.workload import WORKLOADS, Workload
 
 __all__ = ["main"]
 
 SIZES = ("small", "large", "quick", "tiny")
+ORIENTED = ("add", "read-cold")  # the workloads that other databases have
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +47,19 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--rounds", type=int, help="rounds that count (default: 9)")
     result.add_argument(
-        "--engines", default="zodb,perdure", help="what to time (default: zodb,perdure)"
+        "--table", action="store_true", help="only what has a target, at the size of the target"
+    )
+    result.add_argument(
+        "--engines",
+        default=",".join((PEER, NATIVE, PURE)),
+        metavar="NAMES",
+        help="what to time, of: " + ", ".join(ENGINES) + " (default: %(default)s); "
+        "one alone runs in this process, where a profiler sees it",
+    )
+    result.add_argument(
+        "--orientation",
+        action="store_true",
+        help="time other databases, too, with those workloads that they have",
     )
     result.add_argument("--place", type=Path, help="directory on the disk to use")
     result.add_argument(
@@ -57,7 +72,23 @@ def parser() -> argparse.ArgumentParser:
         help="the garbage collector while timing (it runs before, in either case)",
     )
     result.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
-    result.add_argument("--rst", type=Path, metavar="FILE", help="write the table as rst")
+    result.add_argument(
+        "--rst",
+        type=Path,
+        metavar="FILE",
+        help="write machine, targets and what was reached as rst; in a page with the lines "
+        f"'{BEGIN}' and '{END}', between these",
+    )
+    result.add_argument("--svg", type=Path, metavar="FILE", help="draw the same as a bar chart")
+    result.add_argument(
+        "--from",
+        dest="sources",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing, but report what earlier runs wrote with --json; of what several "
+        "have, the last counts",
+    )
     return result
 
 
@@ -75,41 +106,72 @@ def chosen(only: Sequence[str] | None) -> list[Workload]:
     ]
 
 
+def work(options: argparse.Namespace) -> Iterator[tuple[Workload, int]]:
+    """Yield what the options ask for: workloads and sizes."""
+    workloads = chosen(options.only)
+    if options.table:
+        wanted = [(target.workload, target.size_number) for target in TARGETS]
+    else:
+        sizes = ("quick",) if options.quick else tuple(options.sizes.split(","))
+        wanted = [(each.name, size) for each in workloads for size in each.sizes.chosen(sizes)]
+    for name, size in dict.fromkeys(wanted):
+        if WORKLOADS[name] in workloads:
+            yield WORKLOADS[name], size
+
+
+def run(options: argparse.Namespace) -> tuple[list[Result], dict[str, str]]:
+    """Measure what the options ask for; return the results and facts about the machine."""
+    rounds = options.rounds or (3 if options.quick else 9)
+    names = options.engines.split(",")
+    settings = Settings(options.gc == "on", options.slow_syncs / 1000)
+    with ExitStack() as stack:
+        place = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="perdure-", dir=options.place))
+        ).resolve()
+        machine = {**describe(place), "garbage collector": options.gc, "rounds": str(rounds)}
+        print("\n".join(f"{name}: {fact}" for name, fact in machine.items()), flush=True)
+        make = LocalSession if len(names) == 1 and not options.orientation else RemoteSession
+        sessions: dict[str, Session] = {}
+        for name in dict.fromkeys((*names, *(ORIENTATION if options.orientation else ()))):
+            sessions[name] = make(ENGINES[name], settings)
+            stack.callback(sessions[name].close)
+        results: list[Result] = []
+        for workload, size in work(options):
+            start = time.perf_counter()
+            asked = {
+                name: session
+                for name, session in sessions.items()
+                if name not in ORIENTATION or name in names or workload.name in ORIENTED
+            }
+            measured = measure(workload, asked, size, rounds, place)
+            took_s = time.perf_counter() - start
+            print(f"{workload.name} {size:,}: {took_s:.1f} s", file=sys.stderr, flush=True)
+            for name, reason in measured[0].missing.items():
+                print(f"  without {name}: {reason}", file=sys.stderr, flush=True)
+            results += measured
+    return results, machine
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, return the exit code."""
     import_module("benchmarks.workloads")  # registers them
     options = parser().parse_args(arguments)
-    sizes = ("quick",) if options.quick else tuple(options.sizes.split(","))
-    rounds = options.rounds or (3 if options.quick else 9)
-    engines = [ENGINES[name] for name in options.engines.split(",")]
-    workloads = chosen(options.only)
-    Stopwatch.collecting = options.gc == "on"
-    logging.disable()  # neither product's log is what is timed
-    with ExitStack() as stack:
-        place = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="perdure-", dir=options.place))
-        )
-        machine = describe(place)
-        machine["garbage collector"] = options.gc
-        machine["allocator"] = allocator.settle()
-        print("\n".join(f"{name}: {fact}" for name, fact in machine.items()), flush=True)
-        if options.slow_syncs:
-            # Before the replacement, what replaces must be loaded everywhere.
-            for engine in engines:
-                engine.get("FileStorage")
-            stack.enter_context(slowed(options.slow_syncs / 1000))
-        results: list[Result] = []
-        for workload in workloads:
-            for size in workload.sizes.chosen(sizes):
-                start = time.perf_counter()
-                results += measure(workload, engines, size, rounds, place)
-                took_s = time.perf_counter() - start
-                print(f"{workload.name} {size:,}: {took_s:.1f} s", file=sys.stderr, flush=True)
+    unknown = set(options.engines.split(",")) - set(ENGINES)
+    if unknown:
+        raise SystemExit(f"no engine {', '.join(sorted(unknown))}; there are {', '.join(ENGINES)}")
+    logging.disable()  # no product's log is what is timed
+    if options.sources:
+        runs = [from_json(path) for path in options.sources]
+        results, machine = merged([results for results, _ in runs]), runs[-1][1]
+    else:
+        results, machine = run(options)
     print(f"\n{as_text(results)}")
     if options.json:
         options.json.write_text(as_json(results, machine))
     if options.rst:
-        options.rst.write_text(as_rst(results, machine))
+        put(options.rst, as_targets_rst(results, machine))
+    if options.svg:
+        options.svg.write_text(as_svg(results, machine))
     return 0
 
 

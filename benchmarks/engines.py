@@ -1,27 +1,43 @@
-"""The databases that are timed: ZODB and Perdure, each on its own file storage.
+"""The databases that are timed: ZODB and Perdure, each on its own file storage, and others.
 
 An engine says where a product keeps what the workloads need. A product is
-imported when its engine is first used, so that one can be timed alone.
+imported when its engine is first used, so that one can be timed alone. What is
+not of ZODB's kind brings workloads of its own (`ORIENTATION`).
 """
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ENGINES", "FILE_NAME", "Engine"]
+__all__ = ["ENGINES", "FILE_NAME", "NATIVE", "ORIENTATION", "PEER", "PURE", "Engine"]
 
 FILE_NAME = "data.fs"
+PEER, NATIVE, PURE = "zodb", "perdure", "perdure-pure"
 
 Class = type[Any]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One product; `places` says which module each class is imported from."""
+    """One product; `places` says which module each class is imported from.
+
+    `environment` is what the product is to find in the environment when it is
+    imported. `own` is the module with the workloads of an engine that cannot carry
+    out the usual ones.
+    """
 
     name: str
     places: dict[str, str]
+    environment: dict[str, str] = field(default_factory=dict)
+    own: str = ""
+    open_storage: Callable[[Path], Any] | None = None  # where it is no file storage
+
+    @property
+    def product(self) -> str:
+        """The product's name, the same for all its variants."""
+        return self.name.partition("-")[0]
 
     def get(self, name: str) -> Class:
         """Return the product's class of that name."""
@@ -29,7 +45,9 @@ class Engine:
         return found
 
     def storage(self, directory: Path) -> Any:
-        """Return the file storage in `directory`, made if there is none."""
+        """Return the storage in `directory`, made if there is none."""
+        if self.open_storage is not None:
+            return self.open_storage(directory)
         return self.get("FileStorage")(str(directory / FILE_NAME))
 
     def open(self, directory: Path, *, cache_size: int = 400) -> Any:
@@ -37,9 +55,20 @@ class Engine:
         return self.get("DB")(self.storage(directory), pool_size=20, cache_size=cache_size)
 
 
+_PERDURE = {
+    "Blob": "perdure",
+    "DB": "perdure",
+    "FileStorage": "perdure",
+    "ConflictError": "perdure.errors",
+    "TransactionMetaData": "perdure.interfaces",
+}
+
+ORIENTATION = ("sqlite", "durus", "zeo", "relstorage")
+"""Engines that are not what Perdure is compared with, but show where it stands."""
+
 ENGINES = {
-    "zodb": Engine(
-        "zodb",
+    PEER: Engine(
+        PEER,
         {
             "Blob": "ZODB.blob",
             "DB": "ZODB.DB",
@@ -48,15 +77,9 @@ ENGINES = {
             "TransactionMetaData": "ZODB.Connection",
         },
     ),
-    "perdure": Engine(
-        "perdure",
-        {
-            "Blob": "perdure",
-            "DB": "perdure",
-            "FileStorage": "perdure",
-            "ConflictError": "perdure.errors",
-            "TransactionMetaData": "perdure.interfaces",
-        },
-    ),
+    # Not what the environment of the run says: the name says it.
+    NATIVE: Engine(NATIVE, _PERDURE, environment={"PERDURE_NATIVE": "1"}),
+    PURE: Engine(PURE, _PERDURE, environment={"PERDURE_NATIVE": "0"}),
+    **{name: Engine(name, {}, own=f"benchmarks.orientation.{name}") for name in ORIENTATION},
 }
 """ZODB first: ratios are its time over the other's."""

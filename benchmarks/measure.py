@@ -1,14 +1,14 @@
 """Measuring: every engine does a round of a workload in turn, and medians are compared."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.engines import Engine
-from benchmarks.workload import NotAvailableError, Round, Sample, Workload
+from benchmarks.session import Session
+from benchmarks.workload import NotAvailableError, Sample, Workload
 
 __all__ = ["Figure", "Result", "measure"]
 
@@ -42,6 +42,11 @@ class Result:
     def name(self) -> str:
         return f"{self.workload}/{self.metric}" if self.metric else self.workload
 
+    @property
+    def engines(self) -> list[str]:
+        """All that were asked, whether there is a figure or not."""
+        return [*self.figures, *self.missing]
+
     def ratio(self, engine: str, peer: str) -> float | None:
         """Return how many times as fast as `peer` this engine is; None if one is missing.
 
@@ -55,7 +60,7 @@ class Result:
 
 
 def measure(
-    workload: Workload, engines: Sequence[Engine], size: int, rounds: int, place: Path
+    workload: Workload, sessions: Mapping[str, Session], size: int, rounds: int, place: Path
 ) -> list[Result]:
     """Carry out `rounds` rounds with each engine, in turns, after one that does not count.
 
@@ -65,29 +70,27 @@ def measure(
     samples: dict[str, list[dict[str, Sample]]] = {}
     missing: dict[str, str] = {}
     with ExitStack() as stack:
-        running: list[tuple[str, Round]] = []
-        for engine in engines:
+        for name, session in sessions.items():
             directory = stack.enter_context(
-                tempfile.TemporaryDirectory(prefix=f"{workload.name}-{engine.name}-", dir=place)
+                tempfile.TemporaryDirectory(prefix=f"{workload.name}-{name}-", dir=place)
             )
+            stack.callback(session.end)
             try:
-                once = stack.enter_context(workload.prepare(engine, Path(directory), size))
-                once()  # warms up code, caches and the file
+                session.prepare(workload.name, Path(directory), size)
             except NotAvailableError as error:
-                missing[engine.name] = str(error)
+                missing[name] = str(error)
             else:
-                running.append((engine.name, once))
-                samples[engine.name] = []
-        for name, once in _in_turns(running, min(rounds, workload.most_rounds)):
-            samples[name].append(once())
+                samples[name] = []
+        for name in _in_turns(list(samples), min(rounds, workload.most_rounds)):
+            samples[name].append(sessions[name].round())
     return list(_results(workload, size, samples, missing))
 
 
-def _in_turns(
-    running: Sequence[tuple[str, Callable[[], dict[str, Sample]]]], rounds: int
-) -> Iterator[tuple[str, Round]]:
+def _in_turns(names: Sequence[str], rounds: int) -> Iterator[str]:
     for number in range(rounds):
-        yield from running if number % 2 == 0 else reversed(running)
+        # Turned on by one each time, so that each of several is first, and last, as often.
+        first = number % len(names) if names else 0
+        yield from [*names[first:], *names[:first]]
 
 
 def _results(
@@ -106,5 +109,6 @@ def _results(
         figures = {
             name: Figure(tuple(each[metric].each_s for each in rounds))
             for name, rounds in samples.items()
+            if all(metric in each for each in rounds)
         }
         yield Result(workload.name, metric, unit or workload.unit, size, figures, missing)

@@ -9,7 +9,7 @@ from typing import Any
 import transaction
 from persistent import Persistent
 
-__all__ = ["Record", "chain", "connected", "fill_chain", "walk"]
+__all__ = ["Record", "chain", "connected", "fill_chain", "leaping", "walk"]
 
 TEXT = "Nothing is lost. A commit that returned is on disk and complete, whatever comes. " * 2
 
@@ -46,21 +46,27 @@ def connected(db: Any, **moment: Any) -> Iterator[tuple[Any, Any]]:
         connection.close()
 
 
+def leaping(count: int) -> tuple[int, dict[int, int]]:
+    """Return a way through the numbers below `count`: the first, and which follows which."""
+    order = list(range(count))
+    random.Random(count).shuffle(order)
+    return order[0], dict(pairwise(order))
+
+
 def fill_chain(db: Any, count: int) -> None:
     """Store `count` records in one transaction, for walking from ``root.first``.
 
     The way from one to the next leaps about in the file.
     """
     records = [Record(number) for number in range(count)]
-    order = list(range(count))
-    random.Random(count).shuffle(order)
-    for here, there in pairwise(order):
+    first, following = leaping(count)
+    for here, there in following.items():
         records[here].following = records[there]
     with connected(db) as (manager, connection):
         # Added by number, so that the file has them in this order.
         for record in records:
             connection.add(record)
-        connection.root.first = records[order[0]]
+        connection.root.first = records[first]
         manager.commit()
 
 

@@ -3,16 +3,17 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
+from benchmarks.engines import NATIVE, PEER, PURE
 from benchmarks.measure import Figure, Result
 
-__all__ = ["as_json", "as_rst", "as_text"]
+__all__ = ["as_json", "as_text", "from_json", "merged", "time_text"]
 
-PEER = "zodb"
-HEADINGS = ("workload", "size", "per", "zodb", "min-max", "perdure", "min-max", "ratio")
+_COMPARED = (NATIVE, PURE)  # with `PEER`; others promise other things
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """Return a time in the unit that leaves it readable."""
     for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
         if seconds * factor >= 1:
@@ -21,25 +22,39 @@ def _time(seconds: float) -> str:
 
 
 def _spread(figure: Figure) -> str:
-    return f"{_time(min(figure.rounds_s))}-{_time(max(figure.rounds_s))}"
+    return f"{time_text(min(figure.rounds_s))}-{time_text(max(figure.rounds_s))}"
 
 
-def _row(result: Result) -> tuple[str, ...]:
-    cells: list[str] = [result.name, f"{result.size:,}", result.unit]
-    for engine in (PEER, "perdure"):
+def _engines(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(name for result in results for name in result.engines))
+
+
+def _headings(engines: Sequence[str]) -> tuple[str, ...]:
+    cells = ["workload", "size", "per"]
+    for engine in engines:
+        cells += [engine, "min-max", *(["ratio"] if engine in _COMPARED else [])]
+    return tuple(cells)
+
+
+def _row(result: Result, engines: Sequence[str]) -> tuple[str, ...]:
+    cells = [result.name, f"{result.size:,}", result.unit]
+    for engine in engines:
         figure = result.figures.get(engine)
         if figure is None:
-            cells += [result.missing.get(engine, "not run"), ""]
+            cells += [result.missing.get(engine, ""), ""]
         else:
-            cells += [_time(figure.median_s), _spread(figure)]
-    ratio = result.ratio("perdure", PEER)
-    return (*cells, "" if ratio is None else f"{ratio:.2f}")
+            cells += [time_text(figure.median_s), _spread(figure)]
+        if engine in _COMPARED:
+            ratio = result.ratio(engine, PEER)
+            cells.append("" if ratio is None else f"{ratio:.2f}")
+    return tuple(cells)
 
 
 def as_text(results: Sequence[Result]) -> str:
     """Return the results as a table, names to the left and figures to the right."""
-    rows = [HEADINGS, *map(_row, results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    engines = _engines(results)
+    rows = [_headings(engines), *(_row(result, engines) for result in results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [
@@ -50,15 +65,6 @@ def as_text(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def as_rst(results: Sequence[Result], machine: dict[str, str]) -> str:
-    """Return machine and results as a field list and a ``list-table``."""
-    lines = [f":{name}: {fact}" for name, fact in machine.items()]
-    lines += ["", ".. list-table::", "   :header-rows: 1", ""]
-    for row in [HEADINGS, *map(_row, results)]:
-        lines += [f"   {'*' if not column else ' '} - {cell}" for column, cell in enumerate(row)]
-    return "\n".join(lines) + "\n"
-
-
 def as_json(results: Sequence[Result], machine: dict[str, str]) -> str:
     """Return machine and results as JSON, times in seconds per operation."""
     content = {
@@ -67,9 +73,34 @@ def as_json(results: Sequence[Result], machine: dict[str, str]) -> str:
             {
                 **asdict(result),
                 "median_s": {name: figure.median_s for name, figure in result.figures.items()},
-                "ratio": result.ratio("perdure", PEER),
+                "ratio": {name: result.ratio(name, PEER) for name in _COMPARED},
             }
             for result in results
         ],
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def from_json(path: Path) -> tuple[list[Result], dict[str, str]]:
+    """Return the results and the machine of a run, as `as_json` wrote them."""
+    content = json.loads(path.read_text())
+    results = [
+        Result(
+            fields["workload"],
+            fields["metric"],
+            fields["unit"],
+            fields["size"],
+            {name: Figure(tuple(each["rounds_s"])) for name, each in fields["figures"].items()},
+            fields["missing"],
+        )
+        for fields in content["results"]
+    ]
+    return results, content["machine"]
+
+
+def merged(runs: Sequence[Sequence[Result]]) -> list[Result]:
+    """Return the results of several runs; what was measured twice, as the later run has it."""
+    latest = {
+        (result.workload, result.metric, result.size): result for run in runs for result in run
+    }
+    return list(latest.values())

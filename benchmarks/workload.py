@@ -18,6 +18,7 @@ from benchmarks.engines import Engine
 __all__ = [
     "WORKLOADS",
     "NotAvailableError",
+    "Prepare",
     "Round",
     "Sample",
     "Sizes",

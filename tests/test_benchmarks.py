@@ -4,15 +4,24 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+SVG = "{http://www.w3.org/2000/svg}"
+ALL = {"zodb", "perdure", "perdure-pure"}
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def run(*arguments: str, program: str = "benchmarks") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
+        [sys.executable, "-m", program, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -21,56 +30,115 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_workload_runs_on_both_engines_and_is_reported(tmp_path: Path) -> None:
-    json_file, rst_file = tmp_path / "results.json", tmp_path / "results.rst"
-    done = run(
-        "--sizes=tiny",
-        "--rounds=1",
-        f"--place={tmp_path}",
-        f"--json={json_file}",
-        f"--rst={rst_file}",
-    )
+def tiny(place: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], Any]:
+    """Run workloads at their tiny size; return what was printed and the results."""
+    json_file = place / "results.json"
+    done = run("--sizes=tiny", "--rounds=1", f"--place={place}", f"--json={json_file}", *arguments)
     assert done.returncode == 0, done.stderr
-    content = json.loads(json_file.read_text())
+    return done, json.loads(json_file.read_text())
+
+
+def measured(**ratios: float) -> list[Any]:
+    """Return results as if measured: workloads of the table, `ratios` by name, native and pure."""
+    import benchmarks.workloads  # noqa: F401  registers them
+    from benchmarks.measure import Figure, Result
+    from benchmarks.targets import TARGETS
+
+    results = []
+    for target in TARGETS:
+        ratio = ratios.get(target.workload.replace("-", "_"))
+        if ratio is not None:
+            ours = Figure((1.0 / ratio,))
+            figures = {"zodb": Figure((1.0,)), "perdure": ours, "perdure-pure": ours}
+            size = target.size_number
+            results.append(Result(target.workload, target.metric, "x", size, figures, {}))
+    return results
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The results of all workloads, with what was printed, and what was left in the place."""
+    place = tmp_path_factory.mktemp("everything")
+    done, content = tiny(place)
+    return {**content, "printed": done.stdout, "left": {path.name for path in place.iterdir()}}
+
+
+def test_every_workload_runs_on_all_engines_and_is_reported(everything: Any) -> None:
     described = {line.split()[0] for line in run("--help").stdout.splitlines() if line[:2] == "  "}
-    assert {result["workload"] for result in content["results"]} <= described
-    assert len(content["results"]) >= 24
-    for result in content["results"]:
-        assert set(result["figures"]) == {"zodb", "perdure"}, result
-        assert result["ratio"] > 0
-        assert result["workload"] in done.stdout
-        assert result["workload"] in rst_file.read_text()
-    assert "sync of 4 KiB" in content["machine"]
-    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "results.rst"}
+    assert {result["workload"] for result in everything["results"]} <= described
+    assert len(everything["results"]) >= 24
+    for result in everything["results"]:
+        assert set(result["figures"]) == ALL, result
+        assert all(ratio > 0 for ratio in result["ratio"].values())
+        assert result["workload"] in everything["printed"]
+    assert {"sync of 4 KiB", "date", "native code", "processor"} <= set(everything["machine"])
+    assert everything["left"] == {"results.json"}
+
+
+def test_every_target_is_of_a_workload_and_a_metric_that_exist(everything: Any) -> None:
+    import benchmarks.workloads  # noqa: F401  registers them
+    from benchmarks.targets import TARGETS
+
+    measured = {(result["workload"], result["metric"]) for result in everything["results"]}
+    assert {(target.workload, target.metric) for target in TARGETS} <= measured
+    assert all(target.size_number > 0 for target in TARGETS)
+
+
+def test_the_engine_without_native_code_has_none(tmp_path: Path) -> None:
+    from benchmarks.engines import ENGINES
+
+    code = "from perdure.native import native_problems; print(set(native_problems().values()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=ENGINES["perdure-pure"].environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "{'switched off by PERDURE_NATIVE=0'}"
 
 
 def test_slowed_syncs_slow_every_engine(tmp_path: Path) -> None:
-    json_file = tmp_path / "results.json"
-    options = ["--only=commit-1", "--sizes=tiny", "--rounds=1", f"--json={json_file}"]
-    done = run(*options, f"--place={tmp_path}", "--slow-syncs=20")
-    assert done.returncode == 0, done.stderr
-    (result,) = json.loads(json_file.read_text())["results"]
+    _done, content = tiny(tmp_path, "--only=commit-1", "--slow-syncs=20")
+    (result,) = content["results"]
+    assert set(result["median_s"]) == ALL
     assert all(median_s > 0.02 for median_s in result["median_s"].values())
 
 
 def test_one_engine_can_run_alone_and_has_no_ratio(tmp_path: Path) -> None:
-    json_file = tmp_path / "results.json"
-    options = ["--only=add", "--sizes=tiny", "--rounds=1", f"--json={json_file}"]
-    done = run(*options, f"--place={tmp_path}", "--engines=perdure", "--gc=off")
-    assert done.returncode == 0, done.stderr
-    (result,) = json.loads(json_file.read_text())["results"]
-    assert list(result["figures"]) == ["perdure"]
-    assert result["ratio"] is None
+    _done, content = tiny(tmp_path, "--only=update", "--engines=perdure-pure", "--gc=off")
+    assert [result["metric"] for result in content["results"]] == ["", "commit"]
+    for result in content["results"]:
+        assert list(result["figures"]) == ["perdure-pure"]
+        assert result["ratio"] == {"perdure": None, "perdure-pure": None}
 
 
-def test_an_unknown_workload_is_named() -> None:
+def test_an_unknown_workload_or_engine_is_named() -> None:
     done = run("--only=nonsense")
     assert done.returncode != 0
     assert "no workload begins with 'nonsense'" in done.stderr
+    done = run("--engines=zodb,nonsense")
+    assert done.returncode != 0
+    assert "no engine nonsense; there are zodb, perdure, perdure-pure" in done.stderr
 
 
-def test_a_workload_whose_work_was_not_done_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT))
+def test_what_a_workload_raises_ends_the_run_and_names_the_engine(tmp_path: Path) -> None:
+    from benchmarks.engines import ENGINES
+    from benchmarks.session import RemoteSession, SessionFailedError, Settings
+
+    session = RemoteSession(ENGINES["zodb"], Settings())
+    try:
+        with pytest.raises(SessionFailedError, match=r"(?s)zodb: .*Traceback.*missing"):
+            session.prepare("read-hot", tmp_path / "missing", 10)
+        session.end()  # and it goes on
+        session.prepare("read-hot", tmp_path, 10)
+        assert session.round()[""].operations == 100
+    finally:
+        session.close()
+
+
+def test_a_workload_whose_work_was_not_done_raises() -> None:
     from benchmarks.workload import WorkNotDoneError, check
 
     check("three", 3, 3)
@@ -78,16 +146,127 @@ def test_a_workload_whose_work_was_not_done_raises(monkeypatch: pytest.MonkeyPat
         check("three", 2, 3)
 
 
-def test_the_cost_of_a_tests_database_is_measured_for_each_size() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.fixtures", "--rounds", "1"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+def test_other_databases_are_timed_without_a_ratio(tmp_path: Path) -> None:
+    rst = tmp_path / "table.rst"
+    _done, content = tiny(
+        tmp_path, "--only=add", "--only=read-cold", "--engines=zodb,sqlite,zeo", f"--rst={rst}"
     )
+    whole = [result for result in content["results"] if not result["metric"]]
+    assert [result["workload"] for result in whole] == ["add", "read-cold"]
+    assert all({"zodb", "sqlite", "zeo"} == set(result["figures"]) for result in whole)
+    assert all(set(result["ratio"]) <= ALL for result in whole)
+    assert "SQLite, pickles by oid" in rst.read_text()
+
+
+def test_a_database_that_is_not_installed_is_left_out_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.engines import ENGINES
+    from benchmarks.measure import measure
+    from benchmarks.session import LocalSession, Settings
+    from benchmarks.workload import WORKLOADS
+
+    monkeypatch.setitem(sys.modules, "durus", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.orientation.durus", raising=False)
+    session = LocalSession(ENGINES["durus"], Settings())
+    (result,) = measure(WORKLOADS["add"], {"durus": session}, 5, 1, tmp_path)
+    session.close()
+    assert result.figures == {}
+    assert result.missing == {"durus": "durus is not installed; pip install '.[benchmarks]'"}
+
+
+def test_the_table_shows_what_was_reached_and_says_why_what_missed_did() -> None:
+    from benchmarks.table import as_targets_rst
+
+    text = as_targets_rst(measured(history=4.0, conflicts=3.0), {"processor": "a fast one"})
+    assert ":processor: a fast one" in text
+    cells = [line[7:] for line in text.splitlines() if line.startswith("     - ")]
+    assert cells[4:] == [
+        *("2x", "**3.00x**", "1.3x", "**3.00x**"),
+        *("5x", "4.00x, misses", "3x", "**4.00x**"),
+    ]
+    (miss,) = [line for line in text.splitlines() if line.startswith("- ")]
+    assert miss.startswith("- ``history(oid, 20)``, native: ")
+
+
+def test_not_slower_allows_for_what_equal_things_differ_by() -> None:
+    from benchmarks.targets import reached
+
+    assert reached(1, 0.96)
+    assert not reached(1, 0.94)
+    assert not reached(2, 1.99)
+
+
+def test_the_table_is_put_between_its_marks_and_leaves_the_rest_of_a_page(tmp_path: Path) -> None:
+    from benchmarks.table import BEGIN, END, put
+
+    page = tmp_path / "page.rst"
+    page.write_text(f"before\n\n{BEGIN}\n\nold\n\n{END}\n\nafter\n")
+    put(page, "new\n")
+    assert page.read_text() == f"before\n\n{BEGIN}\n\nnew\n\n{END}\n\nafter\n"
+    put(tmp_path / "other.rst", "new\n")
+    assert (tmp_path / "other.rst").read_text() == "new\n"
+
+
+def test_the_chart_has_a_bar_for_each_figure_and_marks_what_missed() -> None:
+    from benchmarks.chart import as_svg
+
+    chart = ElementTree.fromstring(
+        as_svg(measured(history=4.0, read_cold=0.5), {"processor": "x < y"})
+    )
+    bars = [bar for bar in chart.iter(f"{SVG}rect") if bar.find(f"{SVG}title") is not None]
+    told = [bar.findtext(f"{SVG}title") or "" for bar in bars]
+    assert [text.partition(": ")[0] for text in told] == [
+        "cold read, object cache empty, native code",
+        "cold read, object cache empty, pure Python",
+        "``history(oid, 20)``, native code",
+        "``history(oid, 20)``, pure Python",
+    ]
+    slower, faster = (float(bars[place].get("width", "")) for place in (0, 2))
+    assert faster == pytest.approx(2 * slower, abs=0.2)  # of 4 and of 1/2, on a logarithmic scale
+    ends = float(bars[0].get("x", "")) + slower
+    assert ends == pytest.approx(float(bars[2].get("x", "")), abs=0.2)  # both begin at 1
+    marks = [path.get("class") for path in chart.iter(f"{SVG}path")]
+    assert marks.count("missed") == 1 + 3  # one is in the legend
+    assert marks.count("target") == 1 + 1
+    style = chart.findtext(f"{SVG}style") or ""
+    assert "prefers-color-scheme: dark" in style
+
+
+def test_a_chart_of_nothing_is_refused() -> None:
+    from benchmarks.chart import as_svg
+
+    with pytest.raises(ValueError, match="no workload of the table was measured"):
+        as_svg([], {})
+
+
+def test_runs_are_put_together_and_the_later_one_counts(tmp_path: Path) -> None:
+    from benchmarks.report import as_json
+
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    first.write_text(as_json(measured(history=4.0, read_hot=1.5), {"date": "one day"}))
+    second.write_text(as_json(measured(history=7.0), {"date": "the next"}))
+    rst, svg = tmp_path / "table.rst", tmp_path / "chart.svg"
+    done = run(f"--from={first}", f"--from={second}", f"--rst={rst}", f"--svg={svg}")
+    assert done.returncode == 0, done.stderr
+    assert ":date: the next" in rst.read_text()
+    assert "**7.00x**" in rst.read_text()
+    assert "**1.50x**" in rst.read_text()
+    assert "4.00x" not in rst.read_text()
+    assert "hot attribute access" in svg.read_text()
+
+
+def test_the_cost_of_a_tests_database_is_measured_for_each_size() -> None:
+    done = run("--rounds", "1", program="benchmarks.fixtures")
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
     assert [row[0] for row in rows] == ["10", "1,000", "10,000"]
     assert all(float(row[-1]) > 0 for row in rows)
+
+
+def test_the_memory_of_an_open_storage_is_measured_for_each_engine() -> None:
+    done = run("--objects", "20000", program="benchmarks.memory")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert {row[0] for row in rows} == ALL
+    assert all(0 < float(row[1]) < 200 for row in rows)

@@ -1,0 +1,108 @@
+"""The table of what was to be reached and what was, as rst, and its place in a page."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.engines import NATIVE, ORIENTATION, PEER, PURE
+from benchmarks.measure import Result
+from benchmarks.report import time_text
+from benchmarks.targets import TARGETS, Target, reached, result_of
+
+__all__ = ["BEGIN", "END", "as_targets_rst", "put"]
+
+BEGIN, END = ".. measured: begin", ".. measured: end"
+ORIENTATION_NAMES = {
+    PEER: "ZODB, file storage",
+    NATIVE: "Perdure, native code",
+    PURE: "Perdure, pure Python",
+    "sqlite": "SQLite, pickles by oid",
+    "durus": "Durus",
+    "zeo": "ZEO, server on this machine",
+    "relstorage": "RelStorage on SQLite",
+}
+HEADINGS = ("workload", "target, native", "native", "target, pure", "pure Python")
+
+
+def as_targets_rst(results: Sequence[Result], machine: dict[str, str]) -> str:
+    """Return facts about the machine, the table, what misses and why, and the orientation."""
+    lines = [f":{name}: {fact}" for name, fact in machine.items()]
+    rows = list(_rows(list(results)))
+    if rows:
+        lines += ["", *_list_table([HEADINGS, *rows]), ""]
+    missing = list(_misses(list(results)))
+    if missing:
+        lines += ["What misses its target, and what the limit is:", "", *missing, ""]
+    others = list(_orientation(results))
+    if others:
+        lines += ["For orientation, the time of one object:", "", *_list_table(others), ""]
+    return "\n".join(lines)
+
+
+def put(path: Path, text: str) -> None:
+    """Write `text` to `path`; in a page with the lines `BEGIN` and `END`, between these."""
+    if path.exists():
+        before, begin, rest = path.read_text().partition(BEGIN + "\n")
+        _old, end, after = rest.partition(END + "\n")
+        if begin and end:
+            text = f"{before}{begin}\n{text}\n{end}{after}"
+    path.write_text(text)
+
+
+def _rows(results: list[Result]) -> Iterator[tuple[str, ...]]:
+    for target in TARGETS:
+        result = result_of(target, results)
+        if result is not None:
+            cells = [cell for engine in (NATIVE, PURE) for cell in _cells(target, result, engine)]
+            yield (target.title, *cells)
+
+
+def _cells(target: Target, result: Result, engine: str) -> tuple[str, str]:
+    factor, ratio = target.factor(engine), result.ratio(engine, PEER)
+    wanted = "" if factor is None else "not slower" if factor == 1 else f"{factor:g}x"
+    if ratio is None:
+        return wanted, result.missing.get(engine, "not run")
+    if factor is not None and not reached(factor, ratio):
+        return wanted, f"{ratio_text(ratio)}, misses"
+    return wanted, f"**{ratio_text(ratio)}**" if factor is not None else ratio_text(ratio)
+
+
+def ratio_text(ratio: float) -> str:
+    """Return a ratio with two or three digits that count."""
+    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.1f}x"
+
+
+def _misses(results: list[Result]) -> Iterator[str]:
+    for target in TARGETS:
+        result = result_of(target, results)
+        if result is None:
+            continue
+        by_limit: dict[str, list[str]] = {}
+        for engine, name in ((NATIVE, "native"), (PURE, "pure Python")):
+            factor, ratio = target.factor(engine), result.ratio(engine, PEER)
+            if factor is not None and ratio is not None and not reached(factor, ratio):
+                by_limit.setdefault(target.limits.get(engine, "not known yet"), []).append(name)
+        for limit, names in by_limit.items():
+            yield f"- {target.title}, {' and '.join(names)}: {limit}"
+
+
+def _list_table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in rows:
+        lines += [
+            f"   {'*' if not column else ' '} - {cell}".rstrip() for column, cell in enumerate(row)
+        ]
+    return lines
+
+
+def _orientation(results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
+    """One row for each engine, one column for each workload that others have, too."""
+    shown = [
+        result for result in results if not result.metric and set(ORIENTATION) & set(result.figures)
+    ]
+    if not shown:
+        return
+    yield ("", *(f"{result.name}, {result.size:,}" for result in shown))
+    for engine in (PEER, NATIVE, PURE, *ORIENTATION):
+        figures = [result.figures.get(engine) for result in shown]
+        times = [time_text(figure.median_s) if figure else "not run" for figure in figures]
+        yield (ORIENTATION_NAMES.get(engine, engine), *times)
