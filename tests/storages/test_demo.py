@@ -397,12 +397,15 @@ def test_a_base_that_changes_is_noticed(base: MappingStorage) -> None:
 def test_a_base_that_changed_since_the_changes_were_made_is_noticed(tmp_path: Path) -> None:
     base = filled(FileStorage(tmp_path / "base.fs"))
     changes = FileStorage(tmp_path / "changes.fs")
+    seam = base.lastTransaction()
     write(DemoStorage(base=base, changes=changes), {A: cell(1)})
     write(base, {B: cell(1)})
 
-    with pytest.raises(BaseChangedError):
+    with pytest.raises(BaseChangedError, match="expected none after") as caught:
         DemoStorage(base=base, changes=changes)
 
+    assert caught.value.found == base.lastTransaction()
+    assert seam <= caught.value.expected < changes.lastTransaction()
     base.close()
     changes.close()
 

@@ -80,7 +80,7 @@ class FileMissingError(FileStorageError, FileNotFoundError):
         self.path = fspath(path)
 
     def __str__(self) -> str:
-        return f"{self.path}: there is no such file; without read_only=True it would be created"
+        return f"{self.path}: there is no such file; only opening it for writing makes one"
 
 
 class FileAccessError(FileStorageError, StorageSystemError, OSError):

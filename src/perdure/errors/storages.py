@@ -31,8 +31,8 @@ class StorageClosedError(StorageError):
 class BaseChangedError(StorageError):
     """The storage below a layer changed, which the layer relies on not to happen.
 
-    `base` names the storage; `expected` is the newest tid that it had when the
-    layer was made, `found` the one that it has now.
+    `base` names the storage, `found` is its newest tid, and `expected` the last that it
+    may have: that which it had when the layer was made, or one before the first change.
     """
 
     def __init__(self, base: str, expected: bytes, found: bytes) -> None:
@@ -44,7 +44,7 @@ class BaseChangedError(StorageError):
     def __str__(self) -> str:
         return (
             f"the base {self.base} changed below its layer: found transaction "
-            f"{tid_repr(self.found)}, expected {tid_repr(self.expected)} to be the last; "
+            f"{tid_repr(self.found)}, expected none after {tid_repr(self.expected)}; "
             "put the layer on a BeforeStorage over the base, which stays as it is"
         )
 

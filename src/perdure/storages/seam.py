@@ -19,7 +19,7 @@ from typing import Any
 
 from perdure.clock import next_tid
 from perdure.errors import BaseChangedError, POSKeyError, StorageError
-from perdure.ids import MAX_TID, ROOT_OID, ZERO, after
+from perdure.ids import MAX_TID, ROOT_OID, ZERO, after, before
 from perdure.interfaces import PlainRevision, StoredTransaction, TransactionMetaData
 
 __all__ = ["Seam"]
@@ -49,7 +49,7 @@ class Seam:
         if last != ZERO:
             first = next(self._changes.iterator()).tid if self._iterates else last
             if first <= self.base_tid:
-                raise BaseChangedError(self._base.getName(), first, self.base_tid)
+                raise BaseChangedError(self._base.getName(), before(first), self.base_tid)
 
     # Time
 
