@@ -1,7 +1,14 @@
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
 import perdure
 from perdure.ids import p64
+from perdure.storages import FileStorage
 from perdure.storages.memory import MappingStorage
-from perdure.tools import DAMAGED, census
+from perdure.testing.contract.records import cell
+from perdure.tools import DAMAGED, census, referrers
 from samples.objects import Counter, Node
 from samples.transactions import write
 
@@ -44,6 +51,25 @@ def test_damaged_records_are_counted_as_such() -> None:
     storage = MappingStorage()
     write(storage, {p64(1): b"damaged"})
     assert [(r.class_name, r.count, r.size_bytes) for r in census(storage)] == [(DAMAGED, 1, 7)]
+
+
+@pytest.mark.parametrize("hit", [(1,), (1, 2), (3,), (4, 5), (1, 2, 3, 4, 5)])
+def test_records_whose_place_is_damaged_are_counted_as_such(
+    tmp_path: Path, hit: tuple[int, ...]
+) -> None:
+    path = tmp_path / "app.fs"
+    with closing(FileStorage(path)) as storage:
+        tid = write(storage, {p64(number): cell(p64(9).decode()) for number in range(1, 6)})
+    data = path.read_bytes()
+    for number in hit:
+        assert data.count(p64(number) + tid) == 1
+        data = data.replace(p64(number) + tid, b"\xff" * 16)
+    with closing(FileStorage(path, read_only=True)) as storage:
+        path.write_bytes(data)
+        rooms = {room.class_name: room.count for room in census(storage)}
+        assert rooms.pop(DAMAGED) == len(hit)
+        assert sum(rooms.values()) == 5 - len(hit)
+        assert list(referrers(storage, p64(9))) == []  # goes through all of them
 
 
 def test_progress_is_told(db: perdure.DB) -> None:

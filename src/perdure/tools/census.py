@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from perdure.capabilities import capabilities_of
-from perdure.errors import StateLoadError, Unsupported
+from perdure.errors import CorruptDataError, StateLoadError, TransformError, Unsupported
 from perdure.ids import u64
 from perdure.records import class_name
 from perdure.tools.moment import Moment
@@ -51,9 +51,7 @@ def census(
     moment = Moment(storage, at)
     if every_revision:
         return sorted_by_size(_revisions(moment, progress))
-    return sorted_by_size(
-        (class_of(loaded.data), len(loaded.data)) for _, loaded in moment.records(progress)
-    )
+    return sorted_by_size(_current(moment, progress))
 
 
 def sorted_by_size(records: Iterable[tuple[str, int]]) -> list[ClassRoom]:
@@ -73,6 +71,21 @@ def class_of(record: bytes) -> str:
         return class_name(record)
     except StateLoadError:
         return DAMAGED
+
+
+def _current(moment: Moment, progress: Progress | None) -> Iterator[tuple[str, int]]:
+    damaged = 0
+
+    def count(error: CorruptDataError | TransformError) -> None:
+        nonlocal damaged
+        if not isinstance(error, CorruptDataError):
+            raise error  # with the wrong key, every record would be called damaged
+        damaged += 1
+
+    for _, loaded in moment.records(progress, count):
+        yield class_of(loaded.data), len(loaded.data)
+    for _ in range(damaged):
+        yield DAMAGED, 0
 
 
 def _revisions(moment: Moment, progress: Progress | None) -> Iterator[tuple[str, int]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from perdure.blobs import open_blob_directory
-from perdure.errors import StateLoadError, TransformError
+from perdure.errors import CorruptDataError, StateLoadError, TransformError
 from perdure.fileops import FileOperations
 from perdure.records import references
 from perdure.storages.file.openfile import open_data_file
@@ -62,7 +62,7 @@ def check(storage: Any, progress: Progress | None = None) -> Checked:
     referred: dict[bytes, bytes] = {}  # to the first that refers
     existing: set[bytes] = set()
 
-    def damaged(error: TransformError) -> None:
+    def damaged(error: CorruptDataError | TransformError) -> None:
         if error.oid is not None:
             existing.add(error.oid)
         findings.append(UnreadableRecord(None, error.found, "what was written", error.oid))

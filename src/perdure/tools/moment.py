@@ -10,6 +10,7 @@ from typing import Any
 from perdure.capabilities import capabilities_of
 from perdure.clock import time_of
 from perdure.errors import (
+    CorruptDataError,
     DamagedRecordError,
     MisplacedRecordError,
     POSKeyError,
@@ -22,7 +23,7 @@ from perdure.tools.progress import Progress
 
 __all__ = ["Moment", "datetime_of"]
 
-Damaged = Callable[[TransformError], object]
+Damaged = Callable[[CorruptDataError | TransformError], object]
 
 _TELL_EVERY = 1000
 """Records between two calls of a progress callback."""
@@ -57,9 +58,9 @@ class Moment:
     ) -> Iterator[tuple[bytes, Loaded]]:
         """Yield the oid and the record of every object, in no particular order.
 
-        `progress` counts objects. `damaged` is told of a record that a layer cannot turn
-        back, and the others follow; by default that is raised. Raises `Unsupported` if the
-        storage cannot list what it has.
+        `progress` counts objects. `damaged` is told of a record whose place in a data file is
+        damaged, or that a layer cannot turn back, and the others follow; by default that is
+        raised. Raises `Unsupported` if the storage cannot list what it has.
         """
         total = len(self.storage) if self.is_newest else None
         done = 0
@@ -89,7 +90,7 @@ class Moment:
                 oid, tid, data, following = self.storage.record_iternext(following)
             except ValueError:  # there is not even one
                 return
-            except (DamagedRecordError, MisplacedRecordError) as error:
+            except (CorruptDataError, DamagedRecordError, MisplacedRecordError) as error:
                 if damaged is None or error.oid is None:
                     raise
                 damaged(error)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from perdure.errors import StateLoadError
+from perdure.errors import CorruptDataError, StateLoadError, TransformError
 from perdure.records import all_references, plain_record
 from perdure.tools.census import class_of
 from perdure.tools.moment import Moment
@@ -40,13 +40,18 @@ def referrers(
     """
     # An oid stands in a record as it is, or as text where Python 3 wrote it without zodbpickle.
     as_bytes, as_text = oid, oid.decode("latin-1").encode()
-    for referrer, loaded in Moment(storage, at).records(progress):
+    for referrer, loaded in Moment(storage, at).records(progress, _pass_over):
         data = loaded.data
         # Nearly no record has it: not to unpickle those saves most of the time.
         if as_bytes in data or as_text in data:
             found = _reference(referrer, data, oid)
             if found is not None:
                 yield found
+
+
+def _pass_over(error: CorruptDataError | TransformError) -> None:
+    if not isinstance(error, CorruptDataError):
+        raise error  # with the wrong key, nothing would be found
 
 
 def _reference(referrer: bytes, data: bytes, oid: bytes) -> Referrer | None:

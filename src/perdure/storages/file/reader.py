@@ -128,13 +128,20 @@ class View:
     def record_from(self, oid: bytes) -> tuple[bytes, bytes, bytes, bytes | None]:
         """Return oid, tid and data of the first object from `oid` on, and the oid after it.
 
-        Raises `ValueError` where there is none.
+        Raises `ValueError` where there is none, and `CorruptDataError` if the record of
+        that object is damaged.
         """
         found = self.next_existing(oid)
         if found is None:
             raise ValueError(f"no object has oid {oid_repr(oid)} or a higher one")
         data, tid = self.load(found)
-        return found, tid, data, self.next_existing(after(found))
+        try:
+            following = self.next_existing(after(found))
+        except CorruptDataError as error:
+            if error.oid is None:
+                raise
+            following = error.oid  # whoever asks for that one is told
+        return found, tid, data, following
 
     def find(self, oid: bytes, newest: int, tid: bytes) -> int:
         """Return where `tid` wrote `oid`, looking back from `newest`; 0 if it did not."""
