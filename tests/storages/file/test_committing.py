@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage, committing
 from perdure.testing.contract.records import cell, references, state_of, tally
 from perdure.testing.contract.transactions import contents, current, undo_id, write
+from perdure.testing.faults import Recording
+from perdure.testing.faults.operations import Synced, SyncedDirectory, Wrote
 from samples.file_operations import FailingOperations, SlowSync
 
 A, B, C = p64(1), p64(2), p64(3)
@@ -508,6 +511,50 @@ def test_after_a_failed_sync_the_index_is_not_saved(path: Path) -> None:
     storage.close()
     assert not path.with_name("data.fs.index").exists()
     FileStorage(path).close()
+
+
+def test_opening_a_file_that_was_closed_changes_nothing_and_its_first_commit_makes_sure(
+    path: Path,
+) -> None:
+    with closing(FileStorage(path)) as storage:
+        write(storage, {A: cell(1)})
+    recording = Recording(path.parent)
+    storage = FileStorage(path, operations=recording)
+    assert recording.log == []
+    write(storage, {A: cell(2)})
+    write(storage, {A: cell(3)})
+    storage.close()
+    kinds = [type(done) for done in recording.log]
+    # What a killed process has cut off, and the name, before anything; then commits as ever.
+    commit = [Wrote, Wrote, Synced]
+    assert kinds[:8] == [Synced, SyncedDirectory, *commit, *commit]
+
+
+def test_opening_a_file_without_its_index_makes_sure_at_once(path: Path) -> None:
+    with closing(FileStorage(path)) as storage:
+        write(storage, {A: cell(1)})
+    path.with_name("data.fs.index").unlink()
+    recording = Recording(path.parent)
+    storage = FileStorage(path, operations=recording)
+    assert [type(done) for done in recording.log] == [Wrote, Synced, SyncedDirectory]
+    storage.close()
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_first_commit_that_cannot_make_sure_stops_everything(path: Path, call: int) -> None:
+    with closing(FileStorage(path)) as storage:
+        write(storage, {A: cell(1)})
+    operations = FailingOperations(errno.EIO)
+    storage = FileStorage(path, operations=operations)
+    transaction = begun(storage, A=cell(2))
+    operations.countdown = call
+    with pytest.raises(FileAccessError, match="refuses everything"):
+        storage.tpc_vote(transaction)
+    assert operations.failed == ("sync", "sync_directory")[call - 1]
+    _refuses_everything(storage)
+    storage.close()
+    with closing(FileStorage(path)) as storage:
+        assert storage.load(A).data == cell(1)
 
 
 def test_an_aborted_vote_that_cannot_be_cut_off_stops_everything(path: Path) -> None:

@@ -66,15 +66,26 @@ def test_zodb_and_perdure_keep_each_other_out(tmp_path: Path) -> None:
 def test_a_lock_whose_holder_cannot_be_written_down_holds_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(self: Path, text: str) -> int:
+    def full(descriptor: int, text: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
     path = tmp_path / "data.fs"
-    lock = FileLock(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        lock = FileLock(path)
     assert "cannot say who holds it" in caplog.text
     with pytest.raises(FileLockedError):
         FileLock(path)
+    lock.release()
+
+
+def test_nothing_is_left_of_what_an_earlier_holder_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "data.fs"
+    path.with_name("data.fs.lock").write_text(" 1 since long ago, in many words" * 9)
+    lock = FileLock(path)
+    text = lock.path.read_text()
+    assert text.startswith(f" {os.getpid()} since ")
+    assert text.endswith(" UTC\n")
     lock.release()
 
 

@@ -75,6 +75,8 @@ class Committer:
     `failed` is called if it can no longer be known what the file holds. Then, and
     after `close`, everything but aborting is refused. `published` is called with the
     view and the bytes of each transaction that becomes visible, before the next one does.
+    With `settled` False it is the first vote that makes sure of the name of the file,
+    and that what was cut off behind its end is gone.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Committer:
         failed: Callable[[], object],
         blobs: BlobDirectory | None = None,
         published: Callable[[View, int], object] | None = None,
+        settled: bool = True,
     ) -> None:
         self._operations = operations
         self._published = published
@@ -103,7 +106,8 @@ class Committer:
         self.sync_s = 0.0
         self._file_lock = threading.Lock()  # for moments; the gate's is held through a commit
         self._unfinished = False  # is there something behind `_end`?
-        self._cut = False  # was there something, at the last sync?
+        self._settled = settled
+        self._cut = not settled  # was there something, at the last sync?
         self._why_closed = ""
         self._use(view)
 
@@ -230,12 +234,9 @@ class Committer:
         """
         self._use(view)
         self._commits += 1
-        try:
-            self._operations.sync_directory(self._directory)
-        except OSError as error:
-            # After a crash the name may stand for the old file again, without
-            # whatever would be committed to the new one.
-            raise self._fail(error) from error
+        # After a crash the name may stand for the old file again, without
+        # whatever would be committed to the new one.
+        self._sync_directory()
 
     def _use(self, view: View) -> None:
         self._view = view
@@ -281,6 +282,10 @@ class Committer:
             # Sectors of what was cut off must not appear amid what is written there next.
             self._queue.make_durable(EVERYTHING)
             self._cut = False
+        if not self._settled:
+            # Else a crash could take the file, with what is committed to it.
+            self._sync_directory()
+            self._settled = True
 
     def _append(self, encoded: Encoded) -> None:
         self._unfinished = True
@@ -313,6 +318,12 @@ class Committer:
         self._operations.sync(self._view.file.descriptor)
         self.sync_s += time.perf_counter() - started
         self.syncs += 1
+
+    def _sync_directory(self) -> None:
+        try:
+            self._operations.sync_directory(self._directory)
+        except OSError as error:
+            raise self._fail(error) from error
 
     def _publish(self, written: Written) -> None:
         view = self._view

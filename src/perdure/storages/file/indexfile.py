@@ -17,25 +17,26 @@ CRC-32C of everything before it in the index file.
 Nothing here opens a file.
 """
 
+import os
 import pickle
 from collections.abc import Iterator
 from io import BytesIO
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from BTrees.fsBTree import fsBucket
 from google_crc32c import extend as extend_crc
 
 from perdure.storages.file.index import IndexSnapshot, PositionIndex
 
-__all__ = ["SavedIndex", "index_pieces", "pack_index", "unpack_index"]
+__all__ = ["SavedIndex", "index_pieces", "pack_index", "read_index", "unpack_index"]
 
 _PROTOCOL: Final = 3
 _MAGIC: Final = b"\xf7PdIndex"
 _TRAILER: Final = Struct(">8s8s")
 _CRC: Final = Struct(">I")
 _PIECE_SIZE: Final = 1 << 16
-"""Bytes that are copied at once, for the checksum: few enough to stay in the processor's cache."""
+"""Bytes that are read at once, for the checksum: few enough to stay in the processor's cache."""
 
 
 class SavedIndex(NamedTuple):
@@ -84,13 +85,19 @@ def _pieces(snapshot: IndexSnapshot) -> Iterator[bytes]:
 
 
 def unpack_index(data: bytes) -> SavedIndex:
+    """Return the index that the bytes of an index file hold; raises what `read_index` does."""
+    return read_index(BytesIO(data))
+
+
+def read_index(source: BinaryIO) -> SavedIndex:
     """Return the index that an index file holds.
 
+    It is read twice, in pieces: memory for all of it takes longer to have than that.
     Raises `ValueError` saying what is wrong with it.
     """
-    end, last_tid = _trailer(data)
-    stream = BytesIO(data)
-    load = _PlainUnpickler(stream, encoding="bytes").load
+    end, last_tid = _trailer(source)
+    source.seek(0)
+    load = _PlainUnpickler(source, encoding="bytes").load
     index = PositionIndex()
     try:
         position = load()
@@ -100,8 +107,8 @@ def unpack_index(data: bytes) -> SavedIndex:
         raise ValueError(f"it cannot be read: {error}") from error
     if not isinstance(position, int):
         raise ValueError("it has the format of long ago")
-    if stream.tell() != end:
-        raise ValueError(f"it has {end - stream.tell()} bytes behind its last page")
+    if source.tell() != end:
+        raise ValueError(f"it has {end - source.tell()} bytes behind its last page")
     return SavedIndex(index, position, last_tid)
 
 
@@ -111,14 +118,21 @@ def _pages(load: Any) -> Iterator[tuple[bytes, Any]]:
         yield prefix, fsBucket().fromString(entries)
 
 
-def _trailer(data: bytes) -> tuple[int, bytes | None]:
+def _trailer(source: BinaryIO) -> tuple[int, bytes | None]:
     """Return where the pickles end, and the tid in the trailer behind them if there is one."""
-    end = len(data) - _TRAILER.size - _CRC.size
-    if end < 0 or not data.startswith(_MAGIC, end):
-        return len(data), None
-    crc, crc_at = 0, end + _TRAILER.size
+    size = source.seek(0, os.SEEK_END)
+    crc_at = size - _CRC.size
+    end = crc_at - _TRAILER.size
+    if end < 0:
+        return size, None
+    source.seek(end)
+    trailer = source.read()
+    if not trailer.startswith(_MAGIC):
+        return size, None
+    source.seek(0)
+    crc = 0
     for at in range(0, crc_at, _PIECE_SIZE):
-        crc = extend_crc(crc, data[at : min(at + _PIECE_SIZE, crc_at)])
-    if _CRC.unpack_from(data, crc_at) != (crc,):
+        crc = extend_crc(crc, source.read(min(_PIECE_SIZE, crc_at - at)))
+    if _CRC.unpack_from(trailer, _TRAILER.size) != (crc,):
         raise ValueError("its checksum is wrong")
-    return end, _TRAILER.unpack_from(data, end)[1]
+    return end, _TRAILER.unpack_from(trailer)[1]

@@ -14,7 +14,7 @@ from perdure.ids import ZERO, tid_repr
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.format import MAGIC
 from perdure.storages.file.index import PositionIndex
-from perdure.storages.file.indexfile import SavedIndex, unpack_index
+from perdure.storages.file.indexfile import SavedIndex, read_index
 from perdure.storages.file.iterate import backward
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Transaction, Unsound, examine_again
@@ -49,6 +49,14 @@ class Loading(NamedTuple):
     scanned_from: int
     durable: int
     torn: Unsound | None
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether all that readers will see is known to be on the disk.
+
+        That is so where the saved index knows the whole file: it is saved of what is durable.
+        """
+        return self.torn is None and self.durable == self.view.end
 
 
 def index_path(path: Path) -> Path:
@@ -153,7 +161,8 @@ def _saved_index(file: DataFile, size: int) -> SavedIndex | None:
     """Return the saved index, with its last tid, if it fits the file."""
     path = index_path(file.path)
     try:
-        saved = unpack_index(path.read_bytes())
+        with path.open("rb") as source:
+            saved = read_index(source)
         return saved._replace(last_tid=_verified(file, saved, size))
     except FileNotFoundError:
         return None

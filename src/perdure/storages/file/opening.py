@@ -75,8 +75,9 @@ class Opening:
                     log.warning("%s: what stood behind its end is now in %s", path, aside)
                 # Readers are about to see what a process may not have synced that was
                 # killed, or failed to: its last commits, a cut, the name of the file.
-                write_again(operations, file, loading.durable, view.end)
-                operations.sync_directory(path.parent)
+                if not loading.is_durable:
+                    write_again(operations, file, loading.durable, view.end)
+                    operations.sync_directory(path.parent)
         return loading
 
     def clean(self, blobs: BlobDirectory | None, view: View) -> None:

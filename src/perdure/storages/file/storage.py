@@ -164,6 +164,8 @@ class FileStorage:
                 partial(self._use, None),
                 self._blob_directory,
                 self._checkpoints.published,
+                # If nothing had to be written again on opening, nothing was synced either.
+                settled=not loading.is_durable,
             )
 
     def _acquire_lock(self) -> FileLock:
