@@ -78,7 +78,8 @@ def program(traceback: bool) -> None:
     """Look into and work on databases of Python objects.
 
     An ADDRESS is the path of a database file, or a storage and its options:
-    file:app.fs?read_only=1, memory:, demo:(file:base.fs)/(file:changes.fs).
+    file:app.fs?read_only=1, memory:, demo:(file:base.fs)/(file:changes.fs). Where
+    it is all that a command needs, the environment variable PERDURE_ADDRESS may have it.
     """
     _show_log()
 

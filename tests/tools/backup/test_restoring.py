@@ -135,6 +135,14 @@ def test_nothing_is_overwritten_unless_told_to(
         assert storage.lastTransaction() == tids[-1]
 
 
+def test_a_directory_is_never_replaced(backups: Path, tids: list[bytes], tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    with pytest.raises(BackupError, match="found a directory, expected a data file, or nothing"):
+        restore(backups, place, force=True)
+    assert not (tmp_path / "place.lock").exists()
+
+
 def test_a_file_in_use_is_never_replaced(path: Path, backups: Path, tids: list[bytes]) -> None:
     with pytest.raises(FileLockedError):
         restore(backups, path, force=True)

@@ -72,6 +72,8 @@ def restore(
             if target is not None and target.exists():
                 found = "a directory" if target.is_dir() else "a file"
                 raise BackupError(target, found, "nothing, so that nothing is lost")
+    if path.is_dir():
+        raise BackupError(path, "a directory", "a data file, or nothing")
     with access(path, "lock it", "nothing was changed"):
         lock = FileLock(path)
     try:
