@@ -17,6 +17,7 @@ from pathlib import Path
 
 from perdure.errors import (
     CorruptDataError,
+    FileAccessError,
     FileStorageError,
     FileStorageFormatError,
     StateLoadError,
@@ -97,7 +98,13 @@ def _recover(source: Path, new: Path, progress: Progress | None) -> Recovered:
     file = _opened(source)
     draft = new.with_name(new.name + ".recovering")
     operations = FileOperations()
-    storage = FileStorage(draft, create=True, operations=_SyncedAtTheEnd())
+    try:
+        storage = FileStorage(draft, create=True, operations=_SyncedAtTheEnd())
+    except FileAccessError:
+        for suffix in ("", ".lock"):
+            with suppress(OSError):  # what refused to be written may not be removed either
+                operations.unlink(draft.with_name(draft.name + suffix))
+        raise
     try:
         work = _Recovery(file, storage, progress)
         work.run()

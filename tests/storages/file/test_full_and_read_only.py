@@ -15,7 +15,7 @@ from perdure.ids import p64
 from perdure.storages.file import FileStorage
 from perdure.testing.contract.records import cell
 from perdure.testing.contract.transactions import write
-from perdure.tools import check_file
+from perdure.tools import back_up, check_file, recover, restore
 
 A, B = p64(1), p64(2)
 
@@ -128,3 +128,32 @@ def test_a_pack_that_finds_no_room_leaves_the_file_as_it_was(place: Path) -> Non
     storage.pack(2**31, lambda data: [], gc=False)
     assert storage.load(A) == (cell("3" * 20_000), tid)
     storage.close()
+
+
+def test_tools_that_find_no_room_name_the_place_and_leave_no_draft(
+    place: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "data.fs"
+    storage = FileStorage(path)
+    write(storage, {A: cell("x" * 50_000)})
+    storage.close()
+    back_up(path, tmp_path / "backups", compress=False)
+    filler = fill_up(place, left=1)
+
+    new = place / "new.fs"
+    for work in (
+        lambda: restore(tmp_path / "backups", new),
+        lambda: recover(path, new),
+        lambda: back_up(path, place / "backups", compress=False),
+    ):
+        with pytest.raises(FileAccessError, match="No space left on device") as caught:
+            work()
+        assert str(place) in str(caught.value)
+        left = {each.name for each in place.iterdir()}
+        assert left <= {"filler", "new.fs.lock", "backups"}
+
+    filler.unlink()
+    back_up(path, place / "backups", compress=False)
+    recover(path, new)
+    restore(place / "backups", new, force=True)
+    assert new.read_bytes() == path.read_bytes()

@@ -11,6 +11,7 @@ from perdure.blobs import BlobDirectory, open_blob_directory
 from perdure.errors import BackupError
 from perdure.fileops import FileOperations
 from perdure.ids import ZERO
+from perdure.storages.file.openfile import access
 from perdure.tools.backup.manifest import (
     BLOBS,
     CHANGED,
@@ -71,14 +72,15 @@ def back_up(
 
     Raises `BackupError` if the directory is used for something else, for another
     database (unless `full`), or by another backup, `FileMissingError` and others if
-    the file cannot be read, and `OSError` if the directory cannot be written. The
-    earlier backups stay then.
+    the file cannot be read, and `FileAccessError` if the directory cannot be
+    written. The earlier backups stay then.
     """
     if keep is not None and keep < 1:
         raise ValueError(f"cannot keep {keep} full backups, expected at least 1")
     path, directory = Path(path), Path(directory)
     operations = operations or FileOperations()
-    with Repository.locked(directory, operations) as repository:
+    written = access(directory, "back up into it", "the earlier backups stay")
+    with written, Repository.locked(directory, operations) as repository:
         for _ in range(_ATTEMPTS):
             with open_source(path) as source:
                 blobs = None if blob_dir is None else _blobs(Path(blob_dir), operations)
@@ -214,9 +216,11 @@ class _Backup:
         )
 
     def _chunks(self, start: int) -> Iterator[bytes]:
-        for chunk in file_chunks(self._source.descriptor, start, self._source.end):
-            self._tell(len(chunk))
-            yield chunk
+        source = self._source
+        with access(source.path, "read it", "nothing was backed up"):
+            for chunk in file_chunks(source.descriptor, start, source.end):
+                self._tell(len(chunk))
+                yield chunk
 
     def _new_blobs(self, chain: list[Manifest]) -> Iterator[BackedUpBlob]:
         """Have the blobs here that the chain does not have, and yield what is known of them."""

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from zc.lockfile import LockError, LockFile
+from zc.lockfile import LockError, SimpleLockFile
 
 from perdure.errors import BackupError
 from perdure.fileops import FileOperations, write_all
@@ -81,7 +81,7 @@ class Repository:
             advice = "give a directory of its own to each database"
             raise BackupError(path, "other files", "an empty directory, or backups", advice)
         try:
-            lock = LockFile(str(path / _LOCK))
+            lock = SimpleLockFile(str(path / _LOCK))
         except LockError:
             advice = "wait until it is done"
             raise BackupError(path, "a backup that is being made", "none", advice) from None

@@ -59,7 +59,7 @@ def restore(
 
     Raises `BackupError` if a backup that is needed is damaged or missing (it names
     the file), if there is none of that moment, or if there is something at `path`;
-    `FileLockedError` if that is in use.
+    `FileLockedError` if that is in use; `FileAccessError` if something cannot be written.
     """
     path, directory = Path(path), Path(directory)
     operations = operations or FileOperations()
@@ -77,7 +77,8 @@ def restore(
     with access(path, "lock it", "nothing was changed"):
         lock = FileLock(path)
     try:
-        return _Restoring(chosen, path, target_blobs, operations, progress).run()
+        with access(path, "restore it", "nothing was put in its place"):
+            return _Restoring(chosen, path, target_blobs, operations, progress).run()
     finally:
         lock.release()
 
