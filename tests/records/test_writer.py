@@ -24,7 +24,9 @@ from perdure.ids import p64
 from perdure.records import RecordWriter, all_references, class_metadata, class_name
 from samples.records_jar import Jar
 from samples.records_objects import (
+    KeepsItsJar,
     Node,
+    NoticesItsOid,
     Point,
     Proxy,
     Shelf,
@@ -96,6 +98,15 @@ def test_new_objects_get_an_oid_and_are_handed_over_once_each() -> None:
     jar.writer.found.clear()
     jar.writer.serialize(node)
     assert jar.writer.found == []
+
+
+def test_a_class_notices_how_its_objects_are_given_their_oid_and_connection() -> None:
+    jar = Jar()
+    noticing, keeping = NoticesItsOid(), KeepsItsJar()
+    jar.store(Node(noticing=noticing, keeping=keeping))
+    assert noticing.noticed == noticing._p_oid
+    assert keeping.given_to == jar.database_name
+    assert noticing._p_jar is keeping._p_jar is jar
 
 
 def test_arguments_of_new_stand_in_the_class_metadata_and_the_references_leave_the_class_out() -> (

@@ -6,7 +6,9 @@ from persistent import Persistent
 
 __all__ = [
     "Counter",
+    "KeepsItsJar",
     "Node",
+    "NoticesItsOid",
     "Point",
     "Proxy",
     "RaisesInSetstate",
@@ -31,6 +33,28 @@ class Shelf(Node):
 
         def __init__(self, text: str) -> None:
             self.text = text
+
+
+class NoticesItsOid(Persistent):
+    """Has its own way of being given an oid."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_p_oid":
+            self.noticed = value
+        super().__setattr__(name, value)
+
+
+class KeepsItsJar(Persistent):
+    """Has its own `_p_jar`."""
+
+    @property
+    def _p_jar(self) -> Any:
+        return Persistent._p_jar.__get__(self)
+
+    @_p_jar.setter
+    def _p_jar(self, jar: Any) -> None:
+        self.given_to = jar.database_name
+        Persistent._p_jar.__set__(self, jar)
 
 
 class TakesArguments(Persistent):

@@ -58,12 +58,18 @@ static int save_class(Encoder *encoder, Work *work, PyObject *cls) {
     return outcome == DONE ? memoize(work, cls) : outcome;
 }
 
-/* Give a new object an oid and the connection. */
-static int adopt(Encoder *encoder, PyObject *obj) {
+/* Give a new object an oid and the connection; `simply`, without setting attributes. */
+static int adopt(Encoder *encoder, PyObject *obj, int simply) {
+    cPersistentObject *new = (cPersistentObject *)obj;
     PyObject *oid = PyObject_CallFunctionObjArgs(encoder->new_oid, NULL);
     int result;
     if (oid == NULL)
         return failed();
+    if (simply && new->cache == NULL && new->oid == NULL && new->jar == NULL) {
+        new->oid = oid;
+        new->jar = Py_NewRef(encoder->jar);
+        return PyList_Append(encoder->found, obj);
+    }
     result = PyObject_SetAttr(obj, name_oid, oid);
     Py_DECREF(oid);
     if (result == 0)
@@ -77,14 +83,14 @@ static int save_reference(Encoder *encoder, Work *work, PyObject *obj, int kind)
     PyObject *oid = persistent->oid, *stored;
     int outcome;
     if (oid == NULL) {
-        outcome = adopt(encoder, obj);
+        outcome = adopt(encoder, obj, kind & ADOPTED_SIMPLY);
         if (outcome != DONE)
             return outcome;
         oid = persistent->oid;
     }
     if (oid != NULL && persistent->jar == encoder->jar && PyBytes_CheckExact(oid)) {
         outcome = save_bytes_once(work, oid);
-        if (outcome == DONE && kind == REFERENCE) {
+        if (outcome == DONE && (kind & ~ADOPTED_SIMPLY) == REFERENCE) {
             outcome = save(encoder, work, (PyObject *)Py_TYPE(obj));
             if (outcome == DONE)
                 outcome = write_opcode(work, '\x86');
@@ -193,6 +199,22 @@ static int save_set(Encoder *encoder, Work *work, PyObject *obj) {
     return outcome;
 }
 
+/* Whether setting the oid and the connection of an object does just that, in all of a class. */
+static int is_adopted_simply(PyObject *cls) {
+    PyObject *oid, *jar;
+    int simply = 0;
+    if (PyType_GetSlot((PyTypeObject *)cls, Py_tp_setattro) !=
+        PyType_GetSlot(persistent_type, Py_tp_setattro))
+        return 0;
+    oid = PyObject_GetAttr(cls, name_oid);
+    jar = PyObject_GetAttr(cls, name_jar);
+    simply = oid != NULL && oid == persistent_oid && jar != NULL && jar == persistent_jar;
+    Py_XDECREF(oid);
+    Py_XDECREF(jar);
+    PyErr_Clear();
+    return simply;
+}
+
 /* Return what is known of an object's class, or FAILED with an exception set. */
 static int kind_of(Encoder *encoder, PyObject *obj) {
     PyObject *cls = (PyObject *)Py_TYPE(obj), *kind;
@@ -206,6 +228,14 @@ static int kind_of(Encoder *encoder, PyObject *obj) {
     if (kind == NULL)
         return FAILED;
     number = PyLong_AsLong(kind);
+    if ((number == REFERENCE || number == BARE_REFERENCE) &&
+        PyType_IsSubtype(Py_TYPE(obj), persistent_type) && is_adopted_simply(cls)) {
+        number |= ADOPTED_SIMPLY;
+        Py_DECREF(kind);
+        kind = PyLong_FromLong(number);
+        if (kind == NULL)
+            return FAILED;
+    }
     if (PyErr_Occurred() || PyDict_SetItem(encoder->kinds, cls, kind) < 0)
         number = FAILED;
     Py_DECREF(kind);
@@ -256,8 +286,8 @@ static int save(Encoder *encoder, Work *work, PyObject *obj) {
     if (type == &PyType_Type)
         return save_class(encoder, work, obj);
     if (PyType_IsSubtype(type, persistent_type)) {
-        int kind = kind_of(encoder, obj);
-        if (kind == REFERENCE || kind == BARE_REFERENCE)
+        int kind = kind_of(encoder, obj), bare = kind & ~ADOPTED_SIMPLY;
+        if (kind != FAILED && (bare == REFERENCE || bare == BARE_REFERENCE))
             return save_reference(encoder, work, obj, kind);
         return kind == FAILED ? failed() : HAND_OVER;
     }
@@ -527,11 +557,14 @@ static int prepare(void) {
     name_jar = PyUnicode_InternFromString("_p_jar");
     name_name = PyUnicode_InternFromString("__name__");
     name_reduce_ex = PyUnicode_InternFromString("__reduce_ex__");
+    persistent_oid = PyObject_GetAttr((PyObject *)persistent_type, name_oid);
+    persistent_jar = PyObject_GetAttr((PyObject *)persistent_type, name_jar);
     head_type = (PyTypeObject *)PyType_FromSpec(&head_spec);
     encoder_type = (PyTypeObject *)PyType_FromSpec(&encoder_spec);
     if (modules == NULL || dispatch_table == NULL || encode_long == NULL || three == NULL ||
         name_getstate == NULL || name_oid == NULL || name_jar == NULL || name_name == NULL ||
-        name_reduce_ex == NULL || head_type == NULL || encoder_type == NULL)
+        name_reduce_ex == NULL || persistent_oid == NULL || persistent_jar == NULL ||
+        head_type == NULL || encoder_type == NULL)
         return FAILED;
     persistent_getstate = PyObject_GetAttr((PyObject *)persistent_type, name_getstate);
     return persistent_getstate == NULL ? FAILED : DONE;

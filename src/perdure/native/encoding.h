@@ -20,13 +20,16 @@ enum outcome { DONE = 0, FAILED = -1, HAND_OVER = -2 };
 /* What `classify` says of the objects of a class. */
 enum kind { UNKNOWN = 0, BARE_REFERENCE = 1, REFERENCE = 2, REDUCED = 3, CLASS = 4 };
 
+#define ADOPTED_SIMPLY 8 /* beside a kind: new objects get oid and connection without ado */
+
 #define BATCH 1000 /* of items between MARK and APPENDS or SETITEMS, as in the pickler */
 #define KEPT_BYTES (1 << 16)
 #define KEPT_SLOTS (1 << 12)
 #define LARGEST UINT32_MAX /* of what has a length of 4 bytes */
 
 static PyTypeObject *persistent_type;
-static PyObject *persistent_getstate, *modules, *dispatch_table, *encode_long, *three;
+static PyObject *persistent_getstate, *persistent_oid, *persistent_jar;
+static PyObject *modules, *dispatch_table, *encode_long, *three;
 static PyObject *name_getstate, *name_oid, *name_jar, *name_name, *name_reduce_ex;
 
 /* How records of one class begin; the class has the number 0 in the memo. */
