@@ -182,18 +182,22 @@ static int store(Storing *self, PyObject *obj, PyObject *data) {
     return 0;
 }
 
-/* Append (new, trail) for each of `found`, the last one first, and empty it. */
-static int put_off(PyObject *pending, PyObject *found, PyObject *trail) {
+/* Put (new, trail) for each of `found` on the end of `pending`, the last one first, and empty it.
+   With `in_place`, the first that is put there replaces what is at the end. */
+static int put_off(PyObject *pending, PyObject *found, PyObject *trail, int in_place) {
     Py_ssize_t n = PyList_Size(found);
-    if (n <= 0)
-        return (int)n;
     while (n-- > 0) {
         PyObject *new = PyTuple_Pack(2, PyList_GetItem(found, n), trail);
         int result;
         if (new == NULL)
             return -1;
-        result = PyList_Append(pending, new);
-        Py_DECREF(new);
+        if (in_place) { /* which takes it over */
+            result = PyList_SetItem(pending, PyList_Size(pending) - 1, new);
+            in_place = 0;
+        } else {
+            result = PyList_Append(pending, new);
+            Py_DECREF(new);
+        }
         if (result < 0)
             return -1;
     }
@@ -209,9 +213,10 @@ static int store_pending(Storing *self, PyObject *pending, PyObject *serialize, 
         PyObject *data = PyObject_CallFunctionObjArgs(serialize, obj, NULL);
         int result = -1;
         if (data != NULL) {
-            result = PyList_SetSlice(pending, n - 1, n, NULL);
-            if (result == 0)
-                result = put_off(pending, found, trail);
+            if (PyList_Size(found) > 0)
+                result = put_off(pending, found, trail, 1);
+            else
+                result = PyList_SetSlice(pending, n - 1, n, NULL);
             if (result == 0)
                 result = store(self, obj, data);
             Py_DECREF(data);
@@ -221,6 +226,38 @@ static int store_pending(Storing *self, PyObject *pending, PyObject *serialize, 
             return -1;
     }
     return 0;
+}
+
+/* Put the trail of an object that failed on the end of `pending`; the error stays set. */
+static void note_failed(PyObject *pending, PyObject *obj) {
+    PyObject *type, *value, *traceback, *trail;
+    PyErr_Fetch(&type, &value, &traceback);
+    trail = PyTuple_Pack(2, obj, Py_None);
+    if (trail == NULL || PyList_Append(pending, trail) < 0)
+        PyErr_Clear();
+    Py_XDECREF(trail);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* Store an object and what it leads to, beginning with nothing in `pending`. Most lead to
+   nothing new, and need no trail. */
+static int store_with_found(Storing *self, PyObject *obj, PyObject *pending, PyObject *serialize,
+                            PyObject *found) {
+    PyObject *data = PyObject_CallFunctionObjArgs(serialize, obj, NULL);
+    int result = 0;
+    if (data == NULL) {
+        note_failed(pending, obj);
+        return -1;
+    }
+    if (PyList_Size(found) > 0) {
+        PyObject *trail = PyTuple_Pack(2, obj, Py_None);
+        result = trail == NULL ? -1 : put_off(pending, found, trail, 0);
+        Py_XDECREF(trail);
+    }
+    if (result == 0)
+        result = store(self, obj, data);
+    Py_DECREF(data);
+    return result < 0 ? -1 : store_pending(self, pending, serialize, found);
 }
 
 /* Whether there is anything to store of an object; -1 is an error. */
@@ -259,16 +296,11 @@ static PyObject *storing_store_changed(Storing *self, PyObject *args) {
         return NULL;
     }
     for (n = 0; n < PyTuple_Size(objects); n++) {
-        PyObject *obj = PyTuple_GetItem(objects, n), *trail;
+        PyObject *obj = PyTuple_GetItem(objects, n);
         int result = is_changed_or_added(self, obj);
-        if (result == 0)
-            continue;
-        trail = result < 0 ? NULL : PyTuple_Pack(2, obj, Py_None);
-        if (trail == NULL)
+        if (result < 0)
             return NULL;
-        result = PyList_Append(pending, trail);
-        Py_DECREF(trail);
-        if (result < 0 || store_pending(self, pending, serialize, found) < 0)
+        if (result > 0 && store_with_found(self, obj, pending, serialize, found) < 0)
             return NULL;
     }
     Py_RETURN_NONE;
