@@ -11,7 +11,8 @@ says what to forget. Two facts keep that right, whatever commits meanwhile:
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, Final
 
 from perdure.capabilities import capabilities_of
 from perdure.errors import POSKeyError, Unsupported
@@ -31,6 +32,8 @@ from perdure.mvcc.undoing import UndoSnapshot
 from perdure.records import find_global, references
 
 __all__ = ["Snapshot", "Snapshots"]
+
+_oid_of: Final = itemgetter(0)
 
 
 @declares(StorageWrapper, ClassFinder)
@@ -185,7 +188,7 @@ class Snapshot:
             store = self._storage.store
             for oid, serial, data in records:
                 store(oid, serial, data, "", transaction)
-        self._modified.update([record[0] for record in records])
+        self._modified.update(map(_oid_of, records))
 
     def checkCurrentSerialInTransaction(
         self, oid: bytes, serial: bytes, transaction: HasMetaData
