@@ -251,6 +251,125 @@ static PyObject *plan_unchanged(PyObject *Py_UNUSED(module), PyObject *const *ar
     return PyLong_FromSsize_t(number);
 }
 
+/* Undoing */
+
+#define PIECE (32 << 10)
+#define FIRST_LOOK 512
+#define NEAR 4096 /* what stands as close behind a piece is read with much that follows */
+
+struct piece {
+    int descriptor;
+    int64_t start;
+    Py_ssize_t size;
+    unsigned char *data;
+};
+
+/* Return `size` bytes of the file, NULL where it has not so many. */
+static const unsigned char *held(struct piece *piece, int64_t at, Py_ssize_t size) {
+    int64_t behind = piece->start + piece->size;
+    if (at < piece->start || at + size > behind) {
+        int near = piece->size > 0 && at >= piece->start && at <= behind + NEAR;
+        piece->start = at;
+        piece->size = read_at(piece->descriptor, piece->data, near ? PIECE : FIRST_LOOK, at);
+        if (piece->size < size)
+            return NULL;
+    }
+    return piece->data + (at - piece->start);
+}
+
+/* Return the place of the data for which the record at `place` stands, 0 if there are none;
+ * -1 where that must be looked at. What it points back to is read in a piece of its own:
+ * neighbours point to neighbours. */
+static int64_t origin_of(struct piece pieces[2], int64_t place, const unsigned char *oid) {
+    struct piece *piece = pieces;
+    while (place > 0) {
+        const unsigned char *head = held(piece, place, HEADER_SIZE + 8);
+        uint64_t back;
+        if (head == NULL || memcmp(head, oid, 8) != 0 || number_at(head + 32, 2) != 0 ||
+            number_at(head + 16, 8) >= (uint64_t)place)
+            return -1;
+        if (number_at(head + 34, 8) != 0)
+            return place;
+        back = number_at(head + HEADER_SIZE, 8);
+        if (back >= (uint64_t)place)
+            return -1;
+        place = (int64_t)back;
+        piece = pieces + 1;
+    }
+    return 0;
+}
+
+/* Return a plan: no data, where they are, what is current. */
+static PyObject *plan_of(int64_t origin, int64_t current) {
+    return tuple_of(Py_NewRef(Py_None),
+                    origin ? PyLong_FromLongLong(origin) : Py_NewRef(Py_None),
+                    PyLong_FromLongLong(current));
+}
+
+/* Plan every record of a transaction; 0 where one must be looked at, -1 with an exception. */
+static int plan_records(PyObject *planned, PyObject *pages, struct piece *records,
+                        struct piece origins[2], int64_t transaction, int64_t at, int64_t end) {
+    while (at <= end - HEADER_SIZE) {
+        const unsigned char *head = held(records, at, HEADER_SIZE);
+        unsigned char oid[8];
+        uint64_t previous, size;
+        int64_t place, origin;
+        PyObject *key, *plan;
+        int failed;
+        if (head == NULL || number_at(head + 24, 8) != (uint64_t)transaction ||
+            number_at(head + 32, 2) != 0)
+            return 0;
+        memcpy(oid, head, 8);
+        previous = number_at(head + 16, 8);
+        size = number_at(head + 34, 8);
+        if (previous >= (uint64_t)at || size > (uint64_t)(end - at))
+            return 0;
+        place = place_of(pages, oid);
+        if (place != at)
+            return place < 0 ? -1 : 0;
+        origin = origin_of(origins, (int64_t)previous, oid);
+        if (origin < 0)
+            return 0;
+        key = PyBytes_FromStringAndSize((const char *)oid, 8);
+        plan = plan_of(origin, place);
+        failed = key == NULL || plan == NULL || PyDict_SetItem(planned, key, plan) < 0;
+        Py_XDECREF(key);
+        Py_XDECREF(plan);
+        if (failed)
+            return -1;
+        at += HEADER_SIZE + (size ? (int64_t)size : 8);
+    }
+    return at == end;
+}
+
+static PyObject *plan_undone(PyObject *Py_UNUSED(module), PyObject *args) {
+    struct piece pieces[3] = {{0}};
+    unsigned char *memory;
+    long long transaction, first, end;
+    PyObject *pages, *planned;
+    int done = -1, number;
+    if (!PyArg_ParseTuple(args, "iLLLO!", &pieces[0].descriptor, &transaction, &first, &end,
+                          &PyDict_Type, &pages))
+        return NULL;
+    memory = PyMem_Malloc(3 * PIECE);
+    if (memory == NULL)
+        return PyErr_NoMemory();
+    for (number = 0; number < 3; number++) {
+        pieces[number].descriptor = pieces[0].descriptor;
+        pieces[number].data = memory + number * PIECE;
+    }
+    planned = PyDict_New();
+    if (planned != NULL)
+        done = plan_records(planned, pages, pieces, pieces + 1, transaction, first, end);
+    PyMem_Free(memory);
+    if (done == 1)
+        return planned;
+    Py_XDECREF(planned);
+    if (done < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 /* The bytes of a transaction's records */
 
 /* Take a position out of a plan, in which None stands for 0; return whether it is one. */
@@ -429,6 +548,8 @@ static PyMethodDef methods[] = {
      "Return what `View.load_before` does; NotImplemented where that must look."},
     {"plan_unchanged", (PyCFunction)(void (*)(void))plan_unchanged, METH_FASTCALL,
      "Plan records whose objects nobody changed; return the number of the first other one."},
+    {"plan_undone", plan_undone, METH_VARARGS,
+     "Plan the undo of a transaction whose objects nobody changed since; None for another one."},
     {"encode_records", (PyCFunction)(void (*)(void))encode_records, METH_FASTCALL,
      "Return a transaction's records, its length behind them, and where each stands; or None."},
     {"enter", (PyCFunction)(void (*)(void))enter, METH_FASTCALL,

@@ -28,6 +28,14 @@ def plan_unchanged(
     are those of the transactions that were committed lately.
     """
 
+def plan_undone(
+    descriptor: int, transaction: int, first: int, end: int, pages: dict[bytes, Any], /
+) -> dict[bytes, tuple[None, int | None, int]] | None:
+    """Plan the undo of the transaction whose records stand from `first` to `end`.
+
+    None where that must be looked at: an object was changed later, or a record is damaged.
+    """
+
 def encode_records(
     planned: dict[bytes, Any],
     tid: bytes,

@@ -10,7 +10,7 @@ memory storage's the records themselves. This module knows places only through
 `Revisions`, and does no I/O of its own.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from perdure.errors import (
@@ -114,6 +114,13 @@ class Revisions(Protocol[Place]):
 
     def written_by(self, oid: bytes, tid: bytes) -> Place | None:
         """Return the place of the record that `tid` wrote for `oid`, None if there is none."""
+
+    def plan_undone(self, tid: bytes) -> Mapping[bytes, Planned[Place]] | None:
+        """Return the plan that undoes a transaction whose objects nobody changed since.
+
+        None for another transaction, and where that is not known so quickly. Raises
+        `UndoError` if it cannot be undone.
+        """
 
     def records_of(self, tid: bytes) -> Iterable[Undone[Place]]:
         """Return the records of a transaction, of each object one, that which counts.
@@ -287,6 +294,11 @@ class Changes(Generic[Place]):
             raise ReadConflictError(oid=oid, serials=(committed, serial))
 
     def _plan_undo(self, tid: bytes) -> list[bytes]:
+        if not self.planned and self._has_blob is no_blobs:
+            planned_at_once = self._revisions.plan_undone(tid)
+            if planned_at_once is not None:
+                self.planned.update(planned_at_once)
+                return list(planned_at_once)
         oids = []
         failures: list[UndoError] = []
         place, earlier = self._revisions.place, set(self.planned)

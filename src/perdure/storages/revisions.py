@@ -125,6 +125,9 @@ class MemoryRevisions:
         number = bisect_left(records, tid, key=_by_tid)
         return records[number] if number < len(records) and records[number].tid == tid else None
 
+    def plan_undone(self, tid: bytes) -> None:
+        return None  # all are looked at one by one
+
     def records_of(self, tid: bytes) -> Iterable[Undone[MemoryRecord]]:
         number = bisect_left(self.transactions, tid, key=_by_tid)
         found = self.transactions[number : number + 1]

@@ -2,12 +2,13 @@
 
 import errno
 import os
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from perdure.errors import FileAccessError
+from perdure.errors import CorruptDataError, FileAccessError, UndoError
 from perdure.ids import p64
 from perdure.storages.file import FileStorage
 from perdure.storages.file.committed import CommittedRecords
@@ -15,7 +16,7 @@ from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.reader import View
 from perdure.testing.contract.records import cell
-from perdure.testing.contract.transactions import write
+from perdure.testing.contract.transactions import undo, undo_id, write
 from samples.file_operations import Unsynced
 
 A = p64(1)
@@ -42,3 +43,67 @@ def test_what_the_system_does_not_let_us_read_is_named(
         with pytest.raises(FileAccessError, match=f"read it at byte {position}") as caught:
             read()
         assert caught.value.errno == errno.EISDIR
+
+
+def committed(storage: FileStorage) -> CommittedRecords:
+    assert storage._committer is not None
+    return storage._committer._records
+
+
+def data_of(storage: FileStorage, oids: Iterable[int]) -> list[bytes]:
+    return [storage.load(p64(number)).data for number in oids]
+
+
+def planned_one_by_one(records: CommittedRecords, tid: bytes) -> dict[bytes, object]:
+    found = list(records.records_of(tid))
+    for undone in found:
+        assert undone.previous is None or undone.origin == records.origin(
+            undone.oid, undone.previous
+        )
+    return {undone.oid: (None, undone.origin, undone.place) for undone in found}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_undo_is_planned_at_once_as_it_is_one_by_one(storage: FileStorage, seed: int) -> None:
+    chance = random.Random(seed)
+    records = committed(storage)
+    for _ in range(12):
+        oids = chance.sample(range(1, 400), chance.choice([1, 7, 150]))
+        size = chance.choice([1, 300, 5_000])
+        tid = write(storage, {p64(n): cell(n) + b"x" * chance.randrange(size) for n in oids}).tid
+        assert records.plan_undone(tid) == planned_one_by_one(records, tid)
+        if chance.random() < 0.6:
+            before = data_of(storage, oids)
+            undo(storage, undo_id(storage))
+            again = storage.lastTransaction()
+            assert records.plan_undone(again) == planned_one_by_one(records, again)
+            undo(storage, undo_id(storage))
+            assert data_of(storage, oids) == before
+
+
+def test_an_undo_of_what_was_changed_since_is_looked_at_one_by_one(storage: FileStorage) -> None:
+    tid = storage.lastTransaction()
+    assert committed(storage).plan_undone(tid) is not None
+    write(storage, {A: cell(2)})
+    assert committed(storage).plan_undone(tid) is None
+    with pytest.raises(UndoError):
+        committed(storage).plan_undone(p64(1))
+
+
+def test_a_damaged_transaction_is_not_undone(storage: FileStorage, tmp_path: Path) -> None:
+    write(storage, {A: cell(2), p64(2): cell(3)})
+    with (tmp_path / "data.fs").open("r+b") as file:
+        file.seek(-20, os.SEEK_END)
+        file.write(b"\xff")
+    with pytest.raises(CorruptDataError):
+        undo(storage, undo_id(storage))
+
+
+def test_an_undo_that_points_into_damage_says_so(storage: FileStorage, tmp_path: Path) -> None:
+    position = storage._opened().index.get(A)
+    write(storage, {A: cell(2)})
+    with (tmp_path / "data.fs").open("r+b") as file:
+        file.seek(position)
+        file.write(b"\xff")
+    with pytest.raises(CorruptDataError):
+        undo(storage, undo_id(storage))

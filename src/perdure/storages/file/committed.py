@@ -150,6 +150,30 @@ class CommittedRecords:
             raise POSKeyError(oid)
         return self._view.data_at(oid, place)
 
+    def plan_undone(self, tid: bytes) -> Mapping[bytes, Planned[int]] | None:
+        if self._queue.waiting:
+            return None
+        position = self._undoable(tid)
+        if not native.reads:
+            return self._pure_plan_undone(position)
+        header = Scanner(self._file, self._view.end).sealed(position)
+        if header is None:
+            return None
+        first, end = position + header.size, position + header.length
+        return native.reads.plan_undone(self._file.descriptor, position, first, end, self._pages)
+
+    def _pure_plan_undone(self, start: int) -> dict[bytes, Planned[int]] | None:
+        transaction = Scanner(self._file, self._view.end).examine(start)
+        if isinstance(transaction, Unsound):
+            return None
+        records, page = transaction.records, self._page
+        for oid, position in records.items():
+            entries = page(oid[:6])  # as in `newest`
+            if entries is None or entries.get(oid[6:]) != position.to_bytes(6, "big"):
+                return None
+        origins = self._origins(self._previous(transaction))
+        return {oid: (None, origins.get(oid), position) for oid, position in records.items()}
+
     def records_of(self, tid: bytes) -> Iterator[Undone[int]]:
         found = Scanner(self._view.file, self._view.end).examine(self._undoable(tid))
         if isinstance(found, Unsound):

@@ -118,6 +118,17 @@ class Scanner:
             return Unsound(position, wrong, f"crc {found.trailer.crc:#010x}", found.end)
         return found
 
+    def sealed(self, position: int) -> TransactionHeader | None:
+        """Return the header of a transaction with a right checksum; None for any other."""
+        header = self.header(position)
+        if isinstance(header, Unsound):
+            return None
+        self._window.cover(position, header.length + NUMBER.size)
+        trailer = self._trailer(position, header)
+        if trailer is None or self._crc(position, header) != trailer.crc:
+            return None
+        return header
+
     def structure(self, position: int) -> Transaction | Unsound:
         """Return the transaction at `position` with its checksum unchecked, or what is wrong."""
         header = self.header(position)
