@@ -8,14 +8,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from types import ModuleType
 from typing import Any
 
-__all__ = ["SyncCounter", "slowed", "sync_cost_s"]
+__all__ = ["SyncCounter", "slowed", "sync_cost_s", "watched"]
 
 SYNCS = ("fsync", "fdatasync")
 
@@ -39,9 +39,15 @@ def sync_cost_s(directory: Path, times: int = 50) -> float:
 
 @dataclass
 class SyncCounter:
-    """How many syncs went through while they were slowed."""
+    """How many syncs went through, and how long they took, of all threads together."""
 
     count: int = 0
+    seconds: float = 0.0
+
+
+def watched() -> AbstractContextManager[SyncCounter]:
+    """Count the syncs and their time, without making them longer."""
+    return slowed(0.0)
 
 
 @contextmanager
@@ -72,8 +78,11 @@ def _slow(
     original: Callable[[int], None], by_s: float, counter: SyncCounter
 ) -> Callable[[int], None]:
     def sync(descriptor: int) -> None:
-        counter.count += 1
-        time.sleep(by_s)
+        start = time.perf_counter()
+        if by_s:
+            time.sleep(by_s)
         original(descriptor)
+        counter.count += 1
+        counter.seconds += time.perf_counter() - start
 
     return sync

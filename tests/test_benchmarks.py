@@ -101,14 +101,20 @@ def test_the_engine_without_native_code_has_none(tmp_path: Path) -> None:
 
 def test_slowed_syncs_slow_every_engine(tmp_path: Path) -> None:
     _done, content = tiny(tmp_path, "--only=commit-1", "--slow-syncs=20")
-    (result,) = content["results"]
+    result = content["results"][0]
     assert set(result["median_s"]) == ALL
     assert all(median_s > 0.02 for median_s in result["median_s"].values())
 
 
+def test_the_time_of_syncs_is_told_apart(tmp_path: Path) -> None:
+    _done, content = tiny(tmp_path, "--only=commit-1", "--engines=perdure", "--slow-syncs=20")
+    seconds = {result["metric"]: result["median_s"]["perdure"] for result in content["results"]}
+    assert seconds["less-syncs"] < seconds[""] - 0.02
+
+
 def test_one_engine_can_run_alone_and_has_no_ratio(tmp_path: Path) -> None:
     _done, content = tiny(tmp_path, "--only=update", "--engines=perdure-pure", "--gc=off")
-    assert [result["metric"] for result in content["results"]] == ["", "commit"]
+    assert [result["metric"] for result in content["results"]] == ["", "commit", "less-syncs"]
     for result in content["results"]:
         assert list(result["figures"]) == ["perdure-pure"]
         assert result["ratio"] == {"perdure": None, "perdure-pure": None}

@@ -11,7 +11,7 @@ from BTrees.Length import Length
 
 from benchmarks.engines import Engine
 from benchmarks.objects import Record, connected, fill_chain
-from benchmarks.syncs import slowed
+from benchmarks.syncs import slowed, watched
 from benchmarks.threads import run_together
 from benchmarks.workload import Round, Sample, Sizes, check, workload
 
@@ -59,12 +59,16 @@ def commits_of_threads(threads: int) -> Callable[[Engine, Path, int], Iterator[R
         state = {"rounds": 0}
 
         def once() -> dict[str, Sample]:
-            seconds = run_together(
-                [partial(commit_often, db, group, each) for group in range(threads)]
-            )
+            with watched() as syncs:
+                seconds = run_together(
+                    [partial(commit_often, db, group, each) for group in range(threads)]
+                )
             state["rounds"] += 1
             check_groups(db, threads, each * state["rounds"])
-            return {"": Sample(seconds, each * threads)}
+            samples = {"": Sample(seconds, each * threads)}
+            if threads == 1:
+                samples["less-syncs"] = Sample(seconds - syncs.seconds, each)
+            return samples
 
         yield once
         db.close()
@@ -72,6 +76,7 @@ def commits_of_threads(threads: int) -> Callable[[Engine, Path, int], Iterator[R
     commits.__doc__ = (
         f"Make SIZE commits of 10 changed objects each, synced, in {threads} threads, "
         "each with objects of its own."
+        + (" `less-syncs` is without the time of the syncs." if threads == 1 else "")
     )
     return commits
 
