@@ -14,7 +14,7 @@ from benchmarks.chart import as_svg
 from benchmarks.engines import ENGINES, NATIVE, ORIENTATION, PEER, PURE
 from benchmarks.machine import describe
 from benchmarks.measure import Result, measure
-from benchmarks.report import as_json, as_text, from_json, merged
+from benchmarks.report import as_json, as_text, from_json, merged, merged_machines
 from benchmarks.session import LocalSession, RemoteSession, Session, Settings
 from benchmarks.table import BEGIN, END, as_targets_rst, put
 from benchmarks.targets import TARGETS
@@ -162,7 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.disable()  # no product's log is what is timed
     if options.sources:
         runs = [from_json(path) for path in options.sources]
-        results, machine = merged([results for results, _ in runs]), runs[-1][1]
+        results = merged([results for results, _ in runs])
+        machine = merged_machines([machine for _, machine in runs])
     else:
         results, machine = run(options)
     print(f"\n{as_text(results)}")

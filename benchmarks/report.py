@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.engines import NATIVE, PEER, PURE
 from benchmarks.measure import Figure, Result
 
-__all__ = ["as_json", "as_text", "from_json", "merged", "time_text"]
+__all__ = ["as_json", "as_text", "from_json", "merged", "merged_machines", "time_text"]
 
 _COMPARED = (NATIVE, PURE)  # with `PEER`; others promise other things
 
@@ -104,3 +104,12 @@ def merged(runs: Sequence[Sequence[Result]]) -> list[Result]:
         (result.workload, result.metric, result.size): result for run in runs for result in run
     }
     return list(latest.values())
+
+
+def merged_machines(machines: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Return the facts of several runs; where these differ, all that there were."""
+    names = dict.fromkeys(name for machine in machines for name in machine)
+    return {
+        name: "; ".join(dict.fromkeys(each[name] for each in machines if name in each))
+        for name in names
+    }

@@ -255,7 +255,7 @@ def test_runs_are_put_together_and_the_later_one_counts(tmp_path: Path) -> None:
     rst, svg = tmp_path / "table.rst", tmp_path / "chart.svg"
     done = run(f"--from={first}", f"--from={second}", f"--rst={rst}", f"--svg={svg}")
     assert done.returncode == 0, done.stderr
-    assert ":date: the next" in rst.read_text()
+    assert ":date: one day; the next" in rst.read_text()
     assert "**7.00x**" in rst.read_text()
     assert "**1.50x**" in rst.read_text()
     assert "4.00x" not in rst.read_text()
