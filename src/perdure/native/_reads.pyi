@@ -36,6 +36,15 @@ def plan_undone(
     None where that must be looked at: an object was changed later, or a record is damaged.
     """
 
+def history(
+    descriptor: int, oid: bytes, position: int, most: int, /
+) -> tuple[list[dict[str, Any]], int]:
+    """Describe up to `most` revisions of an object, the newest being at `position`.
+
+    Returns also where the next one is, 0 if there is none; it may stop early, at one that
+    must be looked at.
+    """
+
 def encode_records(
     planned: dict[bytes, Any],
     tid: bytes,

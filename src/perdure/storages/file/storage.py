@@ -336,7 +336,8 @@ class FileStorage:
         filter: undolog.Filter | None = None,  # noqa: A002  the contract's name
     ) -> list[dict[str, Any]]:
         """Return up to `size` revisions, newest first, of those that `filter` takes."""
-        return undolog.choose(revisions(self._opened(), oid), 0, size, filter)
+        found = revisions(self._opened(), oid, min(max(size, 1), 100))
+        return undolog.choose(found, 0, size, filter)
 
     def undoLog(
         self,
