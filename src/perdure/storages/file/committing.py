@@ -33,10 +33,8 @@ from perdure.storages.binding import bound
 from perdure.storages.changes import Changes, Resolve, no_blobs
 from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.encoding import NOTHING_ENCODED, Encoded, Metadata, encode
-from perdure.storages.file.following import is_at_its_path
 from perdure.storages.file.format import STATUS_OFFSET, check_metadata
 from perdure.storages.file.groups import EVERYTHING, CommitQueue, Written
-from perdure.storages.file.openfile import access
 from perdure.storages.file.reader import View
 from perdure.storages.file.spool import Spool
 from perdure.storages.gate import Gate, Phase
@@ -265,9 +263,13 @@ class Committer:
     def _refuse_if_replaced(self) -> None:
         """Raise if whoever opens the path next would not see what is committed here."""
         file = self._view.file
-        with access(file.path, "see whether it is still there", "nothing was written"):
-            if not is_at_its_path(file):
-                raise FileReplacedError(file.path)
+        try:
+            in_place = file.is_at_its_path()
+        except OSError as error:
+            path, what = file.path, "see whether it is still there"
+            raise FileAccessError(path, what, error, "nothing was written") from error
+        if not in_place:
+            raise FileReplacedError(file.path)
 
     def _refuse_if_closed(self) -> None:
         if self._why_closed:

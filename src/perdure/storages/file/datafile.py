@@ -27,9 +27,23 @@ class DataFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self.descriptor = descriptor
+        held = os.fstat(descriptor)
+        self._identity = held.st_dev, held.st_ino
+        self._name = os.fspath(path)
 
     def __del__(self) -> None:
         os.close(self.descriptor)
+
+    def is_at_its_path(self) -> bool:
+        """Return whether the path still names this file: it was not packed or replaced.
+
+        Raises `OSError` where that cannot be told.
+        """
+        try:
+            named = os.stat(self._name)
+        except FileNotFoundError:
+            return False
+        return (named.st_dev, named.st_ino) == self._identity
 
     def size(self) -> int:
         """Return the size of the file in bytes, as it is now."""

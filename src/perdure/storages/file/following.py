@@ -1,28 +1,13 @@
 """A data file that another process writes: what came since, and is it still the file."""
 
-import os
 from collections.abc import Callable, Iterator
 
 from perdure.errors import FileReplacedError
 from perdure.interfaces import StorageWrapper
-from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Transaction
 
-__all__ = ["is_at_its_path", "later_transactions", "successor", "take_in", "was_replaced"]
-
-
-def is_at_its_path(file: DataFile) -> bool:
-    """Return whether the path still names the file that is open: it was not packed or replaced.
-
-    Raises `OSError` where that cannot be told.
-    """
-    held = os.fstat(file.descriptor)
-    try:
-        named = os.stat(file.path)
-    except FileNotFoundError:
-        return False
-    return (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino)
+__all__ = ["later_transactions", "successor", "take_in", "was_replaced"]
 
 
 def later_transactions(view: View) -> Iterator[Transaction]:
@@ -42,7 +27,7 @@ def later_transactions(view: View) -> Iterator[Transaction]:
 
 def was_replaced(view: View) -> bool:
     """Return whether the path names another file by now, or this one has lost transactions."""
-    return not is_at_its_path(view.file) or view.file.size() < view.end
+    return not view.file.is_at_its_path() or view.file.size() < view.end
 
 
 def take_in(view: View, wrapper: StorageWrapper | None) -> bool:
