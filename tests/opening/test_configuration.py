@@ -1,6 +1,5 @@
 """Databases that a configuration file describes."""
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from perdure.errors import (
 )
 from perdure.opening import address_text, open_storage, parse
 from perdure.storages import DemoStorage, FileStorage
+from processes import python
 
 TEXT = """
 <zodb Main>
@@ -236,7 +236,5 @@ def test_without_zconfig_the_extra_is_named(here: Path, monkeypatch: pytest.Monk
 
 def test_nobody_else_pays_for_it() -> None:
     code = "import perdure, sys; perdure.open('memory:').close(); print('ZConfig' in sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout == "False\n"
+    result = python("-c", code)
+    assert (result.stdout, result.stderr) == ("False\n", "")
