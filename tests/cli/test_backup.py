@@ -127,6 +127,12 @@ def test_what_cannot_be_done_is_an_error_of_usage(
     assert invoke("restore", tmp_path / "missing", tmp_path / "new.fs").exit_code == 2
 
 
+def test_a_file_that_is_not_there_is_called_as_in_the_help(backups: Path, tmp_path: Path) -> None:
+    result = invoke("backup", tmp_path / "nope.fs", backups)
+    assert result.exit_code == 2
+    assert "Invalid value for FILE: there is no file" in result.stderr
+
+
 def test_blobs_go_with_the_file(path: Path, backups: Path, tmp_path: Path) -> None:
     blobs = tmp_path / "blobs"
     with perdure.open(f"file:{path}?blob_dir={blobs}"):

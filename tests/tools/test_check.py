@@ -221,6 +221,7 @@ def test_a_record_that_is_no_pickle_is_named(path: Path) -> None:
     (finding,) = check_file(path).findings
     assert isinstance(finding, UnreadableRecord)
     assert (finding.position, finding.oid) == (storage_start(path), p64(7))
+    assert "found pickles that cannot be read (" in str(finding)
 
 
 def storage_start(path: Path) -> int:

@@ -62,7 +62,7 @@ def command(
         raise click.BadParameter(
             f"{parsed.scheme}: is no data file; use perdure copy", param_hint="FILE"
         )
-    refuse_missing_file(address)
+    refuse_missing_file(address, argument="FILE")
     blobs = blob_dir or parsed.options.get("blob_dir", parsed.options.get("blobstorage_dir"))
     with progress_bar("backing up", in_bytes=True) as progress:
         done = back_up(

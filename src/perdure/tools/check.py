@@ -74,7 +74,8 @@ def check(storage: Any, progress: Progress | None = None) -> Checked:
             for target in references(data):
                 referred.setdefault(target, oid)
         except StateLoadError as error:
-            findings.append(UnreadableRecord(None, str(error), "two pickles", oid))
+            found = f"pickles that cannot be read ({error.reason})"
+            findings.append(UnreadableRecord(None, found, "two whole ones", oid))
     for target, oid in referred.items():
         if target not in existing and not _exists(storage, target):
             findings.append(missing_object(None, oid, target))

@@ -52,7 +52,8 @@ class ReferenceCheck:
         except CorruptDataError:
             return  # found before, as a wrong pointer
         except StateLoadError as error:
-            self._findings.append(UnreadableRecord(at, str(error), "two pickles", oid))
+            found = f"pickles that cannot be read ({error.reason})"
+            self._findings.append(UnreadableRecord(at, found, "two whole ones", oid))
             return
         for target in targets:
             if self._positions.is_gone(target) or not self._positions.get(target):
