@@ -1,3 +1,5 @@
+import gc
+import itertools
 from bisect import bisect_left
 
 import pytest
@@ -35,6 +37,32 @@ def test_an_index_is_a_sorted_mapping(batches: list[dict[bytes, int]], data: st.
         assert (oid in index) == (oid in model)
         number = bisect_left(order, oid)
         assert index.next(oid) == (order[number] if number < len(order) else None)
+
+
+def test_a_snapshot_is_read_while_more_is_remembered_for_it() -> None:
+    index = PositionIndex()
+    before = {p64(number): 1 for number in range(5000)}
+    index.update(before)
+    snapshot = index.snapshot(1, p64(1))
+    index.update({p64(number): 2 for number in range(2000)})
+    fresh = itertools.count(2000)
+
+    def commit_meanwhile(phase: str, _info: dict[str, int]) -> None:
+        # What another thread does when the collector lets it in.
+        if phase == "stop" and (number := next(fresh)) < 5000:
+            index.update({p64(number): 2})
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(commit_meanwhile)
+    gc.set_threshold(20)
+    try:
+        pages = list(snapshot.pages())
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(commit_meanwhile)
+    seen = PositionIndex()
+    seen.take_in(pages)
+    assert dict(seen.items()) == before
 
 
 def test_what_is_not_there_cannot_be_removed() -> None:

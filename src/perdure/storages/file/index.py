@@ -160,7 +160,9 @@ class IndexSnapshot:
 
 def _as_it_was(packed: bytes, changed: dict[bytes, bytes | None]) -> bytes:
     page = fsBucket().fromString(packed)
-    for suffix, value in list(changed.items()):
+    # A copy is made in one step. A list of the items is not: making their tuples may start the
+    # garbage collector, and with it another thread, which remembers more meanwhile.
+    for suffix, value in changed.copy().items():
         if value is not None:
             page[suffix] = value
         elif suffix in page:

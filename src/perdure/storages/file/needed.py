@@ -219,6 +219,6 @@ class Needed:
 
 def _copy(index: PositionIndex) -> PositionIndex:
     copy = PositionIndex()
-    for prefix, page in list(index.pages.items()):
+    for prefix, page in index.pages.copy().items():
         copy.pages[prefix] = fsBucket().fromString(page.toString())
     return copy
