@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     result.add_argument(
-        "--quick", action="store_true", help="3 rounds at one small size, under a minute"
+        "--quick", action="store_true", help="3 rounds at one small size, a few minutes"
     )
     result.add_argument(
         "--only", action="append", metavar="NAME", help="a workload, or the beginning of names"

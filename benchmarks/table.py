@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.engines import NATIVE, ORIENTATION, PEER, PURE
+from benchmarks.limits import limit
 from benchmarks.measure import Result
 from benchmarks.report import time_text
 from benchmarks.targets import TARGETS, Target, reached, result_of
@@ -80,9 +81,9 @@ def _misses(results: list[Result]) -> Iterator[str]:
         for engine, name in ((NATIVE, "native"), (PURE, "pure Python")):
             factor, ratio = target.factor(engine), result.ratio(engine, PEER)
             if factor is not None and ratio is not None and not reached(factor, ratio):
-                by_limit.setdefault(target.limits.get(engine, "not known yet"), []).append(name)
-        for limit, names in by_limit.items():
-            yield f"- {target.title}, {' and '.join(names)}: {limit}"
+                by_limit.setdefault(limit(target.workload, target.metric, engine), []).append(name)
+        for reason, names in by_limit.items():
+            yield f"- {target.title}, {' and '.join(names)}: {reason}"
 
 
 def _list_table(rows: Sequence[tuple[str, ...]]) -> list[str]:

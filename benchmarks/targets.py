@@ -1,11 +1,9 @@
 """What is to be reached: how many times as fast as ZODB, by workload and size.
 
 Each row is a metric of a workload at a size. A factor of 1 stands for "not slower".
-`limits` says, by engine, what keeps a figure from its target; it is shown where
-the figure misses.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from benchmarks.engines import NATIVE, PURE
 from benchmarks.measure import Result
@@ -27,7 +25,6 @@ class Target:
     native: float | None
     pure: float | None
     metric: str = ""
-    limits: dict[str, str] = field(default_factory=dict)
 
     @property
     def size_number(self) -> int:
