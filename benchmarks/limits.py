@@ -9,8 +9,8 @@ from benchmarks.engines import NATIVE, PURE
 __all__ = ["limit"]
 
 _READ = {
-    NATIVE: "3 µs are left; in a tight loop 2.2, of which 1.3 are the read (0.5 the system's) and 0.7 "
-    "the state. Where the other 0.8 are is not known. ZODB takes 12 µs here, where it took 22 "
+    NATIVE: "3 µs are left; in a tight loop 2.2, of which 1.3 are the read (0.5 the system's) and "
+    "0.7 the state. Where the other 0.8 are is not known. ZODB takes 12 µs here, where it took 22 "
     "when the target was set",
     PURE: "6 µs are left; in a tight loop 5.4, of which 2.1 are the read and 2.5 the unpickling",
 }
@@ -21,7 +21,7 @@ _LIMITS = {
     ("read-cold", ""): _READ,
     ("read-again", ""): _READ,
     ("add", "commit"): {
-        NATIVE: "the sync is a quarter of it, see below the ratio without; what the rest is bound by is "
+        NATIVE: "the sync is a quarter of it, see the ratio without; what bounds the rest is "
         "not known yet",
         PURE: "pickling and storing in Python; what more can be saved is not known yet",
     },
@@ -29,14 +29,14 @@ _LIMITS = {
         NATIVE: "the sync is a fifth of it, see below the ratio without; runs give 4.1 to 5.8"
     },
     ("tree-insert", ""): {
-        NATIVE: "in a profile, making and storing the records of buckets, with all their texts, is 42 %, "
-        "syncs 11 %, `readCurrent`, which BTrees call for most insertions, in Python 16 %",
+        NATIVE: "in a profile, making and storing the records of buckets, with all texts, is "
+        "42 %, syncs 11 %, `readCurrent`, which BTrees call for most insertions, in Python 16 %",
     },
     ("tree-lookup", ""): {NATIVE: _TREE, PURE: _TREE},
     ("tree-scan", ""): {NATIVE: _TREE},
     ("commit-1", ""): {
-        NATIVE: "the sync is more than half of it, see below the ratio without; the rest is hundreds of short "
-        "calls in Python (`transaction`, connection, storage), none of which stands out",
+        NATIVE: "the sync is more than half of it, see the ratio without; the rest is hundreds of "
+        "short calls in Python (`transaction`, connection, storage), none of which stands out",
         PURE: "the sync is more than half of it",
     },
     ("commit-8-slow", ""): {
@@ -44,8 +44,8 @@ _LIMITS = {
         PURE: "runs give 3.6 to 4.7; what bounds it are the 2 ms that all 8 wait for",
     },
     ("commit-beside-readers", ""): {
-        NATIVE: "a commit takes 1 ms, a third of which it takes without readers; the rest is waiting "
-        "for the interpreter lock. ZODB's time, 4 to 11 ms, sets the ratio: runs give 6 to 10",
+        NATIVE: "a commit takes 0.6 to 1 ms, half of it the sync. "
+        "ZODB's time, 4 to 11 ms, sets the ratio: runs give 6 to 10",
     },
     ("commit-beside-readers", "readers"): {
         NATIVE: "readers give way to the writer, which commits six to ten times as often",
