@@ -1,4 +1,7 @@
-"""What keeps a figure from its target, by workload and metric: found by profiling.
+"""What keeps a figure from its target, by workload and metric.
+
+Inserts, undo, commits in one thread and cold reads were profiled; the other reasons are
+inferred from the same parts of the code.
 
 A line is shown only where the figure misses. Times are of the run whose figures
 stand in ``README.rst``.
