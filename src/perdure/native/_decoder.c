@@ -301,6 +301,20 @@ static int has_plain_setstate(PyObject *cls) {
     return plain;
 }
 
+/* Whether a state would have BTrees end the process. See reader.refuse_childless_tree. */
+static int is_childless_tree(PyObject *cls, PyObject *state) {
+    PyObject *children, *bucket_type;
+    if (!PyTuple_Check(state) || PyTuple_Size(state) < 1)
+        return 0;
+    children = PyTuple_GetItem(state, 0);
+    if (!PyTuple_Check(children) || PyTuple_Size(children) != 0)
+        return 0;
+    bucket_type = PyObject_GetAttrString(cls, "_bucket_type");
+    PyErr_Clear();
+    Py_XDECREF(bucket_type);
+    return bucket_type != NULL;
+}
+
 static int decode(Decoder *decoder, Work *work, PyObject *obj, PyObject *record) {
     const uint8_t *bytes = (const uint8_t *)PyBytes_AsString(record);
     Py_ssize_t size = PyBytes_Size(record), start_size;
@@ -331,7 +345,11 @@ static int decode(Decoder *decoder, Work *work, PyObject *obj, PyObject *record)
     clear_work(work);
     outcome = load.keys_are_names ? install(obj, state) : HAND_OVER;
     if (outcome == HAND_OVER) {
-        PyObject *result = PyObject_CallMethodObjArgs(obj, name_setstate, state, NULL);
+        PyObject *result = NULL;
+        if (is_childless_tree(cls, state))
+            PyErr_SetString(PyExc_ValueError, "the state of a tree without children");
+        else
+            result = PyObject_CallMethodObjArgs(obj, name_setstate, state, NULL);
         outcome = result == NULL ? REFUSED : DONE;
         Py_XDECREF(result);
     }

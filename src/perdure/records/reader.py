@@ -138,6 +138,7 @@ class RecordReader:
         else:
             state = self._state_for(obj, record)
         try:
+            refuse_childless_tree(obj, state)
             obj.__setstate__(state)
         except BaseException as error:
             _refused(error, obj, record)
@@ -307,6 +308,18 @@ class RecordReader:
         with suppress(KeyError, ConnectionStateError):
             reference.dm = self._jar.get_connection(reference.database_name)
         return reference
+
+
+def refuse_childless_tree(obj: Any, state: Any) -> None:
+    """Raise `ValueError` for the state of a tree, not a bucket, that has no children.
+
+    No tree has such a state, but a damaged record may; BTrees ends the process at it,
+    by an assertion (`_BTree_setstate` in its `BTreeTemplate.c`).
+    """
+    if not (isinstance(state, tuple) and state and isinstance(state[0], tuple) and not state[0]):
+        return
+    if getattr(type(obj), "_bucket_type", None) is not None:
+        raise ValueError("the state of a tree without children")
 
 
 def _refused(error: BaseException, obj: Any, record: bytes) -> None:

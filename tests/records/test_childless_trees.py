@@ -1,0 +1,37 @@
+"""Damaged trees: a state at which BTrees itself would end the process is an error."""
+
+from typing import Any
+
+import pytest
+from BTrees.IOBTree import IOBTree, IOBucket
+from BTrees.OOBTree import OOBTree, OOTreeSet
+
+from perdure.errors import StateLoadError
+from perdure.records import RecordReader
+from samples.records_compared import pure_reader
+from samples.records_jar import Jar
+
+READERS = {"as built": lambda jar: jar.reader, "pure": pure_reader}
+
+
+def record(cls: type, state: bytes) -> bytes:
+    head = f"\x80\x03c{cls.__module__}\n{cls.__name__}\nq\x00.".encode("latin-1")
+    return head + b"\x80\x03" + state + b"."
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("cls", [OOBTree, OOTreeSet, IOBTree])
+@pytest.mark.parametrize("state", [b")\x85", b")N\x86"], ids=["((),)", "((), None)"])
+def test_a_tree_without_children_is_an_error(cls: Any, state: bytes, reader: str) -> None:
+    jar = Jar()
+    found: RecordReader = READERS[reader](jar)
+    for _ in range(2):  # the second time the beginning of the record is known
+        with pytest.raises(StateLoadError, match="a tree without children"):
+            found.set_state(cls(), record(cls, state))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_bucket_without_items_is_not(reader: str) -> None:
+    bucket = IOBucket()
+    READERS[reader](Jar()).set_state(bucket, record(IOBucket, b")\x85"))
+    assert list(bucket) == []
