@@ -1,10 +1,6 @@
 /* What a file storage does for each object: finding and reading its record, planning that
  * it be written, its bytes in a transaction, its place in the index.
  *
- * The index is a dictionary of pages: the first 6 bytes of an oid name a page, in which the
- * last 2 name an entry of 6 bytes, the position of the record, big-endian. Pages are used
- * through their methods `get` and `__setitem__`.
- *
  *     record := oid:8 tid:8 previous:8 transaction:8 zero:2 size:8 (data | back:8)
  *
  * Whatever is unusual (a pointer in place of data, a very large record, damage, an error of
@@ -18,12 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "index.h"
+
 #define HEADER_SIZE 42
 #define READ_AHEAD 1024
 #define LARGEST (1 << 20) /* beyond, the pure function looks first whether the file has so much */
-#define PREFIX_SIZE 6
-
-static PyObject *get_name;
 
 static uint64_t number_at(const unsigned char *at, int size) {
     uint64_t number = 0;
@@ -44,34 +39,6 @@ static const unsigned char *eight_bytes(PyObject *object) {
     if (!PyBytes_CheckExact(object) || PyBytes_Size(object) != 8)
         return NULL;
     return (const unsigned char *)PyBytes_AsString(object);
-}
-
-/* Find where the current record of an object is, 0 if it has none; -1 with an exception. */
-static int64_t place_of(PyObject *pages, const unsigned char *oid) {
-    PyObject *prefix, *suffix, *page, *value;
-    int64_t place = 0;
-    prefix = PyBytes_FromStringAndSize((const char *)oid, PREFIX_SIZE);
-    if (prefix == NULL)
-        return -1;
-    page = PyDict_GetItemWithError(pages, prefix);
-    Py_DECREF(prefix);
-    if (page == NULL)
-        return PyErr_Occurred() ? -1 : 0;
-    Py_INCREF(page);
-    suffix = PyBytes_FromStringAndSize((const char *)oid + PREFIX_SIZE, 8 - PREFIX_SIZE);
-    if (suffix == NULL) {
-        Py_DECREF(page);
-        return -1;
-    }
-    value = PyObject_CallMethodObjArgs(page, get_name, suffix, NULL);
-    Py_DECREF(suffix);
-    Py_DECREF(page);
-    if (value == NULL)
-        return -1;
-    if (PyBytes_CheckExact(value) && PyBytes_Size(value) == 6)
-        place = (int64_t)number_at((const unsigned char *)PyBytes_AsString(value), 6);
-    Py_DECREF(value);
-    return place;
 }
 
 /* Reading */
@@ -105,7 +72,7 @@ static PyObject *load_before(PyObject *Py_UNUSED(module), PyObject *const *args,
     uint64_t size, previous;
     Py_ssize_t got;
     PyObject *data;
-    if (nargs != 4 || !PyDict_Check(args[0])) {
+    if (nargs != 4 || !is_index(args[0])) {
         PyErr_SetString(PyExc_TypeError, "expected pages, a descriptor, an oid and a tid");
         return NULL;
     }
@@ -116,7 +83,7 @@ static PyObject *load_before(PyObject *Py_UNUSED(module), PyObject *const *args,
     tid = eight_bytes(args[3]);
     if (oid == NULL || tid == NULL)
         Py_RETURN_NOTIMPLEMENTED;
-    place = place_of(args[0], oid);
+    place = index_position(args[0], oid);
     if (place < 0)
         return NULL;
     if (place == 0)
@@ -197,7 +164,7 @@ static PyObject *plan_unchanged(PyObject *Py_UNUSED(module), PyObject *const *ar
     PyObject *records, *pages, *planned, *positions, *tids;
     Py_ssize_t number, count;
     int descriptor;
-    if (nargs != 7 || !PyTuple_Check(args[0]) || !PyDict_Check(args[2]) ||
+    if (nargs != 7 || !PyTuple_Check(args[0]) || !is_index(args[2]) ||
         !PyDict_Check(args[3]) || !PyList_Check(args[4]) || !PyList_Check(args[5])) {
         PyErr_SetString(PyExc_TypeError, "expected records, a number, pages, what is planned, "
                                          "positions, tids and a descriptor");
@@ -224,7 +191,7 @@ static PyObject *plan_unchanged(PyObject *Py_UNUSED(module), PyObject *const *ar
         serial = eight_bytes(PyTuple_GetItem(record, 1));
         if (oid == NULL || serial == NULL)
             break;
-        place = place_of(pages, oid);
+        place = index_position(pages, oid);
         if (place < 0)
             return NULL;
         if (place == 0) {
@@ -324,7 +291,7 @@ static int plan_records(PyObject *planned, PyObject *pages, struct piece *record
         size = number_at(head + 34, 8);
         if (previous >= (uint64_t)at || size > (uint64_t)(end - at))
             return 0;
-        place = place_of(pages, oid);
+        place = index_position(pages, oid);
         if (place != at)
             return place < 0 ? -1 : 0;
         origin = origin_of(origins, (int64_t)previous, oid);
@@ -348,9 +315,12 @@ static PyObject *plan_undone(PyObject *Py_UNUSED(module), PyObject *args) {
     long long transaction, first, end;
     PyObject *pages, *planned;
     int done = -1, number;
-    if (!PyArg_ParseTuple(args, "iLLLO!", &pieces[0].descriptor, &transaction, &first, &end,
-                          &PyDict_Type, &pages))
+    if (!PyArg_ParseTuple(args, "iLLLO", &pieces[0].descriptor, &transaction, &first, &end, &pages))
         return NULL;
+    if (!is_index(pages)) {
+        PyErr_SetString(PyExc_TypeError, "expected the pages of an index");
+        return NULL;
+    }
     memory = PyMem_Malloc(3 * PIECE);
     if (memory == NULL)
         return PyErr_NoMemory();
@@ -590,9 +560,9 @@ failed:
 
 static PyObject *enter(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs) {
     PyObject *pages, *positions, *make_page, *oid, *number, *page = NULL;
-    unsigned char last[PREFIX_SIZE];
+    unsigned char last[INDEX_PREFIX_SIZE];
     Py_ssize_t item = 0;
-    if (nargs != 3 || !PyDict_Check(args[0]) || !PyDict_Check(args[1])) {
+    if (nargs != 3 || !is_index(args[0]) || !PyDict_Check(args[1])) {
         PyErr_SetString(PyExc_TypeError, "expected pages, positions and what makes a page");
         return NULL;
     }
@@ -611,8 +581,8 @@ static PyObject *enter(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ss
             PyErr_SetString(PyExc_ValueError, "expected oids of 8 bytes, positions of 6");
             goto failed;
         }
-        if (page == NULL || memcmp(last, name, PREFIX_SIZE) != 0) {
-            PyObject *prefix = PyBytes_FromStringAndSize((const char *)name, PREFIX_SIZE);
+        if (page == NULL || memcmp(last, name, INDEX_PREFIX_SIZE) != 0) {
+            PyObject *prefix = PyBytes_FromStringAndSize((const char *)name, INDEX_PREFIX_SIZE);
             Py_CLEAR(page);
             if (prefix == NULL)
                 goto failed;
@@ -625,10 +595,10 @@ static PyObject *enter(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ss
             Py_DECREF(prefix);
             if (page == NULL)
                 goto failed;
-            memcpy(last, name, PREFIX_SIZE);
+            memcpy(last, name, INDEX_PREFIX_SIZE);
         }
         put_number(packed, place, 6);
-        suffix = PyBytes_FromStringAndSize((const char *)name + PREFIX_SIZE, 8 - PREFIX_SIZE);
+        suffix = PyBytes_FromStringAndSize((const char *)name + INDEX_PREFIX_SIZE, INDEX_SUFFIX_SIZE);
         value = PyBytes_FromStringAndSize((const char *)packed, 6);
         if (suffix != NULL && value != NULL)
             entered = PyObject_SetItem(page, suffix, value);
@@ -669,6 +639,5 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC PyInit__reads(void) {
-    get_name = PyUnicode_InternFromString("get");
-    return get_name == NULL ? NULL : PyModule_Create(&definition);
+    return find_index() < 0 ? NULL : PyModule_Create(&definition);
 }
