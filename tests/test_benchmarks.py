@@ -139,7 +139,7 @@ def test_what_a_workload_raises_ends_the_run_and_names_the_engine(tmp_path: Path
             session.prepare("read-hot", tmp_path / "missing", 10)
         session.end()  # and it goes on
         session.prepare("read-hot", tmp_path, 10)
-        assert session.round()[""].operations == 100
+        assert session.round()[""].operations == 10
     finally:
         session.close()
 
