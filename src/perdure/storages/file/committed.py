@@ -20,7 +20,7 @@ from perdure.storages.file.iterate import backward
 from perdure.storages.file.reader import View
 from perdure.storages.file.recent import RecentTransactions
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
-from perdure.storages.file.window import Window
+from perdure.storages.file.window import SMALL_WINDOW, Window
 
 __all__ = ["CommittedRecords"]
 
@@ -156,7 +156,7 @@ class CommittedRecords:
         position = self._undoable(tid)
         if not native.reads:
             return self._pure_plan_undone(position)
-        header = Scanner(self._file, self._view.end).sealed(position)
+        header = Scanner(self._file, self._view.end, SMALL_WINDOW).sealed(position)
         if header is None:
             return None
         first, end = position + header.size, position + header.length

@@ -23,12 +23,13 @@ from perdure.storages.file.format import (
     mended_trailer,
     split_extension,
 )
-from perdure.storages.file.window import Window
+from perdure.storages.file.window import LARGE_WINDOW, Window
 
 __all__ = ["Scanner", "Transaction", "Unsound", "examine_again"]
 
 _COMPLETE: Final = (b" ", b"p", b"u")
-_PIECE_SIZE: Final = 1 << 20
+_PIECE_SIZE: Final = 1 << 16
+"""Bytes that a checksum takes at a time: more would have memory of its own, each time anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,10 @@ def examine_again(file: DataFile, position: int) -> Transaction | Unsound:
 
 
 class Scanner:
-    """Examines transactions of the first `limit` bytes of `file`."""
+    """Examines transactions of the first `limit` bytes of `file`, `at_once` of which it reads."""
 
-    def __init__(self, file: DataFile, limit: int) -> None:
-        self._window = Window(file, limit)
+    def __init__(self, file: DataFile, limit: int, at_once: int = LARGE_WINDOW) -> None:
+        self._window = Window(file, limit, at_once)
         self.limit = limit
 
     def header(self, position: int) -> TransactionHeader | Unsound:
@@ -123,7 +124,6 @@ class Scanner:
         header = self.header(position)
         if isinstance(header, Unsound):
             return None
-        self._window.cover(position, header.length + NUMBER.size)
         trailer = self._trailer(position, header)
         if trailer is None or self._crc(position, header) != trailer.crc:
             return None

@@ -4,30 +4,34 @@ from typing import Final
 
 from perdure.storages.file.datafile import DataFile
 
-__all__ = ["Window"]
+__all__ = ["LARGE_WINDOW", "SMALL_WINDOW", "Window"]
 
-_SIZE: Final = 1 << 20
+LARGE_WINDOW: Final = 1 << 20
+SMALL_WINDOW: Final = 1 << 16
+"""For who reads little: more would have memory of its own, which takes long to have."""
+
 _SIZE_BACKWARDS: Final = 1 << 16
 """Less: who reads backwards mostly wants a few transactions, and skips their records."""
 
 
 class Window:
-    """The first `limit` bytes of `file`, of which about a megabyte is in memory.
+    """The first `limit` bytes of `file`, of which `size` are in memory.
 
     `data` are the bytes from `start` on. Not for several threads at once.
     """
 
-    __slots__ = ("_file", "data", "limit", "start")
+    __slots__ = ("_file", "_size", "data", "limit", "start")
 
-    def __init__(self, file: DataFile, limit: int) -> None:
+    def __init__(self, file: DataFile, limit: int, size: int = LARGE_WINDOW) -> None:
         self._file = file
+        self._size = size
         self.limit = limit
         self.data = b""
         self.start = 0
 
     def read(self, position: int, size: int) -> bytes:
         """Return `size` bytes from `position` on, fewer at the limit."""
-        if size > _SIZE:
+        if size > self._size:
             return self._file.read(position, min(size, max(self.limit - position, 0)))
         self.cover(position, size)
         offset = position - self.start
@@ -38,9 +42,9 @@ class Window:
         if self.start <= position and position + size <= self.start + len(self.data):
             return
         left = max(self.limit - position, 0)
-        if position == self.start and len(self.data) == min(left, _SIZE):
+        if position == self.start and len(self.data) == min(left, self._size):
             return  # there is no more
-        self.data = self._file.read(position, min(left, _SIZE))
+        self.data = self._file.read(position, min(left, self._size))
         self.start = position
 
     def cover_up_to(self, position: int, size: int) -> None:
