@@ -113,6 +113,47 @@ def test_a_number_beyond_reason_takes_no_memory(number: int) -> None:
         tracemalloc.stop()
 
 
+PAIR_HEAD = b"\x80\x03cno.such\nPair\nq\x00C\x08" + p64(7) + b"q\x01\x85q\x02\x86q\x03."
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        # What the memo of the first pickle has is used, or written over, in the second.
+        [b"\x80\x03h\x00.", b"\x80\x03}q\x00h\x00.", b"\x80\x03h\x01.", b"\x80\x03h\x00."],
+        [b"\x80\x03C\x08" + p64(number) + b"q\x00h\x00\x86Q." for number in range(3)],
+    ],
+)
+@pytest.mark.parametrize(
+    "heads", [[HEAD], [HEAD, PAIR_HEAD], [b"\x80\x03" + b"M\1\0" * 90 + b"."], [b"Nq\x07."]]
+)
+def test_records_that_begin_alike_do_not_get_in_the_way_of_one_another(
+    heads: list[bytes], states: list[bytes]
+) -> None:
+    every = [head + state for _ in range(2) for state in states for head in heads]
+    alone = [scanned_alone(record) for record in every]
+    assert [scanner.references(record) for record in every] == alone
+    for record in every:
+        agrees(record)
+
+
+def scanned_alone(record: bytes) -> list[bytes] | None:
+    """Return what the scan finds with nothing known of records before."""
+    scanner.references(HEAD + b"\x80\x03(" + b"N" * 5_000 + b"t.")  # so large that all is forgotten
+    found: list[bytes] | None = scanner.references(record)
+    return found
+
+
+def test_an_oid_in_the_first_pickle_is_that_of_its_own_record() -> None:
+    def record(number: int) -> bytes:
+        oid = b"C\x08" + p64(number) + b"q\x01"
+        return b"\x80\x03cno.such\nThing\nq\x00" + oid + b"\x86." + b"\x80\x03h\x01h\x00\x86Q."
+
+    for number in (1, 2, 1):
+        assert scanner.references(record(number)) == [p64(number)]
+        assert agrees(record(number))
+
+
 def test_a_large_record_is_scanned_whole() -> None:
     many = b"".join(b"C\x08" + p64(n) + b"Q" for n in range(50_000))
     record = HEAD + b"](" + many + b"e."

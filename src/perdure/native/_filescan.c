@@ -294,7 +294,7 @@ typedef struct {
     struct transaction *found; /* in the window */
     size_t found_count, found_room;
     struct class_room *classes; /* a hash table */
-    size_t class_places, class_count;
+    size_t class_places, class_count, last_class;
     uint64_t *odd; /* positions of records that are not known here */
     size_t odd_count, odd_room;
     uint64_t *blobs; /* positions of records of blobs */
@@ -483,7 +483,7 @@ static struct class_room *class_room(Sweep *sweep, const uint8_t *head, size_t s
             return NULL;
         sweep->classes = more;
         sweep->class_places = places;
-        sweep->class_count = 0;
+        sweep->class_count = sweep->last_class = 0;
         for (n = 0; n < old_places; n++)
             if (old[n].head_size) {
                 struct class_room *moved = class_room(sweep, old[n].head, old[n].head_size);
@@ -495,7 +495,9 @@ static struct class_room *class_room(Sweep *sweep, const uint8_t *head, size_t s
             }
         free(old);
     }
-    for (n = 0; n < size; n++)
+    for (n = 0; n + 8 <= size; n += 8)
+        hash = ((hash ^ big_8(head + n)) * UINT64_C(0x9E3779B97F4A7C15)) ^ hash >> 29;
+    for (; n < size; n++)
         hash = (hash ^ head[n]) * UINT64_C(0x100000001B3);
     place = (size_t)(hash ^ hash >> 29) & (sweep->class_places - 1);
     while (sweep->classes[place].head_size &&
@@ -519,17 +521,24 @@ static const char BLOB_HEAD[] = "cZODB.blob\nBlob\n";
 static int look_into(Sweep *sweep, const uint8_t *record, size_t size, int *blob) {
     struct positions *positions = &((Positions *)sweep->positions)->positions;
     const uint8_t *module_end, *name_end;
-    struct class_room *room;
-    size_t n, most = size < 512 ? size : 512;
+    struct class_room *room = sweep->classes ? &sweep->classes[sweep->last_class] : NULL;
+    size_t n, head_size, most = size < 512 ? size : 512;
     *blob = size > 20 && record[0] == 0x80 && memcmp(record + 2, BLOB_HEAD, 16) == 0;
     if (size < 8 || record[0] != 0x80 || record[2] != 'c')
         return 0;
-    module_end = memchr(record + 3, '\n', most - 3);
-    if (module_end == NULL || module_end == record + 3)
-        return 0;
-    name_end = memchr(module_end + 1, '\n', most - (size_t)(module_end + 1 - record));
-    if (name_end == NULL || name_end == module_end + 1)
-        return 0;
+    if (room != NULL && size > room->head_size && record[room->head_size] == '\n' &&
+        memcmp(record, room->head, room->head_size) == 0) {
+        head_size = room->head_size; /* the class of the record before */
+    } else {
+        room = NULL;
+        module_end = memchr(record + 3, '\n', most - 3);
+        if (module_end == NULL || module_end == record + 3)
+            return 0;
+        name_end = memchr(module_end + 1, '\n', most - (size_t)(module_end + 1 - record));
+        if (name_end == NULL || name_end == module_end + 1)
+            return 0;
+        head_size = (size_t)(name_end - record);
+    }
     if (sweep->following) {
         if (scan_references(&sweep->scan, record, size) != SCAN_DONE)
             return 0;
@@ -540,9 +549,9 @@ static int look_into(Sweep *sweep, const uint8_t *record, size_t size, int *blob
             *entry |= REFERRED;
         }
     }
-    room = class_room(sweep, record, (size_t)(name_end - record));
-    if (room == NULL)
+    if (room == NULL && (room = class_room(sweep, record, head_size)) == NULL)
         return 0;
+    sweep->last_class = (size_t)(room - sweep->classes);
     room->count++;
     room->bytes += size;
     return 1;

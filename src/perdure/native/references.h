@@ -8,7 +8,7 @@
    possibly object. All else is SCAN_UNKNOWN: the caller asks the pure function, which reads
    the record or says what is wrong with it. So what is found here is what that would find.
 
-   Memory: 16 bytes for each value on the stack and in the memo. Both are bounded by the
+   Memory: 8 bytes for each value on the stack and in the memo. Both are bounded by the
    number of bytes in the record. Nothing here needs the GIL. */
 
 #ifndef PERDURE_REFERENCES_H
@@ -24,19 +24,22 @@ enum scan_result { SCAN_DONE, SCAN_UNKNOWN, SCAN_NO_MEMORY };
 enum kind {
     UNSET = 0, /* in the memo: no such number */
     PLAIN,     /* hashable and without parts: a number, a text, None */
-    OID,       /* 8 bytes, at `oid` */
+    OID,       /* 8 bytes, `oid` bytes from the start of the record */
     CLASS,     /* what GLOBAL gives; everything can be called, made, filled and given a state */
     INSTANCE,
-    TUPLE,     /* its first item is the oid at `oid`, if that is not NULL */
+    TUPLE,     /* its first item is the oid at `oid`, if that is not 0 */
     LIST,
     DICT,
 };
 
+/* In one word: what was just put on the stack is often copied from there at once. */
 struct value {
-    const uint8_t *oid;
-    uint8_t kind;
-    uint8_t unhashable; /* or a tuple with something unhashable in it */
+    uint64_t oid : 48, kind : 8;
+    uint64_t unhashable : 8; /* or a tuple with something unhashable in it */
 };
+
+#define HEAD_MOST 256
+#define HEAD_MEMO_MOST 8
 
 struct scan {
     struct value *stack;
@@ -48,6 +51,11 @@ struct scan {
     const uint8_t **found; /* the oids, where they stand in the record */
     size_t found_size;
     size_t found_count;
+    /* A first pickle, and the memo behind it: most records of a class begin alike. */
+    uint8_t head[HEAD_MOST];
+    size_t head_size; /* 0: none is known */
+    struct value head_memo[HEAD_MEMO_MOST];
+    size_t head_memo_count;
 };
 
 static inline void scan_free(struct scan *scan) {
@@ -82,6 +90,24 @@ static inline void *scan_room(void *array, size_t *size, size_t count, size_t it
         }                                                                                    \
     } while (0)
 
+/* Remember the first pickle of a record, of `size` bytes, and the memo that it left, if it points
+   to nothing: then it means the same in every record. */
+static inline void remember_head(struct scan *scan, const uint8_t *data, size_t size,
+                                 size_t memo_count) {
+    size_t n;
+    /* In a record that is longer, each number in the memo is below its size. */
+    if (size > HEAD_MOST || memo_count > HEAD_MEMO_MOST || memo_count > size || scan->found_count)
+        return;
+    for (n = 0; n < memo_count; n++)
+        if (scan->memo[n].oid)
+            return;
+    memcpy(scan->head, data, size);
+    scan->head_size = size;
+    if (memo_count)
+        memcpy(scan->head_memo, scan->memo, memo_count * sizeof *scan->memo);
+    scan->head_memo_count = memo_count;
+}
+
 static inline uint32_t little_4(const uint8_t *at) {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
@@ -92,6 +118,13 @@ static inline int is_utf8(const uint8_t *at, size_t size, int surrogates) {
     while (at < end) {
         uint64_t eight;
         uint8_t c;
+        while (end - at >= 32) {
+            uint64_t four[4];
+            memcpy(four, at, 32);
+            if ((four[0] | four[1] | four[2] | four[3]) & UINT64_C(0x8080808080808080))
+                break;
+            at += 32;
+        }
         while (end - at >= 8) {
             memcpy(&eight, at, 8);
             if (eight & UINT64_C(0x8080808080808080))
@@ -144,10 +177,8 @@ static inline const uint8_t *behind_line(const uint8_t *at, const uint8_t *end) 
 #define PUSH(kind_, oid_, unhashable_)                          \
     do {                                                        \
         ROOM(stack, depth + 1);                                 \
-        scan->stack[depth].kind = (kind_);                      \
-        scan->stack[depth].oid = (oid_);                        \
-        scan->stack[depth].unhashable = (unhashable_);          \
-        depth++;                                                \
+        scan->stack[depth++] =                                  \
+            (struct value){.oid = (oid_), .kind = (kind_), .unhashable = (unhashable_)}; \
     } while (0)
 #define PUT(number_)                                            \
     do {                                                        \
@@ -158,7 +189,8 @@ static inline const uint8_t *behind_line(const uint8_t *at, const uint8_t *end) 
             return SCAN_UNKNOWN;                                \
         if (number >= memo_count) {                             \
             ROOM(memo, number + 1);                             \
-            memset(scan->memo + memo_count, 0, (number + 1 - memo_count) * sizeof *scan->memo); \
+            if (number > memo_count)                            \
+                memset(scan->memo + memo_count, 0, (number - memo_count) * sizeof *scan->memo); \
             memo_count = number + 1;                            \
         }                                                       \
         scan->memo[number] = scan->stack[depth - 1];            \
@@ -168,16 +200,17 @@ static inline const uint8_t *behind_line(const uint8_t *at, const uint8_t *end) 
         size_t number = (number_);                              \
         if (number >= memo_count || scan->memo[number].kind == UNSET) \
             return SCAN_UNKNOWN;                                \
-        PUSH(scan->memo[number].kind, scan->memo[number].oid, scan->memo[number].unhashable); \
+        ROOM(stack, depth + 1);                                 \
+        scan->stack[depth++] = scan->memo[number];              \
     } while (0)
 #define STRING(length_, kind_)                                  \
     do {                                                        \
         size_t length = (length_);                              \
         NEED(length);                                           \
         if (length == 8 && (kind_) == OID)                      \
-            PUSH(OID, at, 0);                                   \
+            PUSH(OID, (uint64_t)(at - data), 0);                                   \
         else                                                    \
-            PUSH(PLAIN, NULL, 0);                               \
+            PUSH(PLAIN, 0, 0);                               \
         at += length;                                           \
     } while (0)
 /* Make a tuple of what stands from `start` on. */
@@ -185,7 +218,7 @@ static inline const uint8_t *behind_line(const uint8_t *at, const uint8_t *end) 
     do {                                                        \
         size_t bottom = (start_), item;                         \
         uint8_t hard = 0;                                       \
-        const uint8_t *first = NULL;                            \
+        uint64_t first = 0;                                     \
         for (item = bottom; item < depth; item++)               \
             hard |= scan->stack[item].unhashable;               \
         if (bottom < depth && scan->stack[bottom].kind == OID)  \
@@ -220,6 +253,14 @@ static enum scan_result scan_references(struct scan *scan, const uint8_t *data, 
     int pickles = 2;
 
     scan->found_count = 0;
+    if (scan->head_size && size > scan->head_size &&
+        memcmp(data, scan->head, scan->head_size) == 0) {
+        at += scan->head_size;
+        pickles = 1;
+        memo_count = scan->head_memo_count;
+        if (memo_count) /* the memo had room for it when it was remembered */
+            memcpy(scan->memo, scan->head_memo, memo_count * sizeof *scan->memo);
+    }
     while (at < end) {
         switch (*at++) {
         case 'h': /* BINGET */
@@ -240,7 +281,7 @@ static enum scan_result scan_references(struct scan *scan, const uint8_t *data, 
             NEED(length);
             if (!is_utf8(at, length, 1))
                 return SCAN_UNKNOWN;
-            PUSH(PLAIN, NULL, 0);
+            PUSH(PLAIN, 0, 0);
             at += length;
             break;
         }
@@ -265,22 +306,22 @@ static enum scan_result scan_references(struct scan *scan, const uint8_t *data, 
         case 'K': /* BININT1 */
             NEED(1);
             at += 1;
-            PUSH(PLAIN, NULL, 0);
+            PUSH(PLAIN, 0, 0);
             break;
         case 'M': /* BININT2 */
             NEED(2);
             at += 2;
-            PUSH(PLAIN, NULL, 0);
+            PUSH(PLAIN, 0, 0);
             break;
         case 'J': /* BININT */
             NEED(4);
             at += 4;
-            PUSH(PLAIN, NULL, 0);
+            PUSH(PLAIN, 0, 0);
             break;
         case 'G': /* BINFLOAT */
             NEED(8);
             at += 8;
-            PUSH(PLAIN, NULL, 0);
+            PUSH(PLAIN, 0, 0);
             break;
         case 0x8a: /* LONG1 */
             NEED(1);
@@ -290,21 +331,19 @@ static enum scan_result scan_references(struct scan *scan, const uint8_t *data, 
         case 'N':  /* NONE */
         case 0x88: /* NEWTRUE */
         case 0x89: /* NEWFALSE */
-            PUSH(PLAIN, NULL, 0);
+            PUSH(PLAIN, 0, 0);
             break;
         case 'Q': { /* BINPERSID */
             struct value *stored;
             ON_STACK(1);
             stored = &scan->stack[depth - 1];
-            if (stored->oid != NULL) { /* an oid, or a tuple that begins with one */
+            if (stored->oid) { /* an oid, or a tuple that begins with one */
                 ROOM(found, scan->found_count + 1);
-                scan->found[scan->found_count++] = stored->oid;
+                scan->found[scan->found_count++] = data + stored->oid;
             } else if (stored->kind != LIST) { /* a list: weak, or in another database */
                 return SCAN_UNKNOWN;
             }
-            stored->kind = PLAIN; /* the pure function puts None here */
-            stored->oid = NULL;
-            stored->unhashable = 0;
+            *stored = (struct value){.kind = PLAIN}; /* the pure function puts None here */
             break;
         }
         case 0x85: /* TUPLE1 */
@@ -324,13 +363,13 @@ static enum scan_result scan_references(struct scan *scan, const uint8_t *data, 
             TUPLE_FROM(start);
             break;
         case ')': /* EMPTY_TUPLE */
-            PUSH(TUPLE, NULL, 0);
+            PUSH(TUPLE, 0, 0);
             break;
         case ']': /* EMPTY_LIST */
-            PUSH(LIST, NULL, 1);
+            PUSH(LIST, 0, 1);
             break;
         case '}': /* EMPTY_DICT */
-            PUSH(DICT, NULL, 1);
+            PUSH(DICT, 0, 1);
             break;
         case '(': /* MARK */
             ROOM(marks, mark_count + 1);
@@ -339,13 +378,13 @@ static enum scan_result scan_references(struct scan *scan, const uint8_t *data, 
         case 'l': /* LIST */
             POP_MARK(start);
             depth = start;
-            PUSH(LIST, NULL, 1);
+            PUSH(LIST, 0, 1);
             break;
         case 'd': /* DICT */
             POP_MARK(start);
             PAIRS(start);
             depth = start;
-            PUSH(DICT, NULL, 1);
+            PUSH(DICT, 0, 1);
             break;
         case 'a': /* APPEND */
         case 'e': /* APPENDS */
@@ -379,7 +418,7 @@ static enum scan_result scan_references(struct scan *scan, const uint8_t *data, 
         case 'c': /* GLOBAL */
             if ((at = behind_line(at, end)) == NULL || (at = behind_line(at, end)) == NULL)
                 return SCAN_UNKNOWN;
-            PUSH(CLASS, NULL, 0);
+            PUSH(CLASS, 0, 0);
             break;
         case 'R':  /* REDUCE */
         case 0x81: /* NEWOBJ */
@@ -420,6 +459,7 @@ static enum scan_result scan_references(struct scan *scan, const uint8_t *data, 
             depth = 0;
             if (--pickles == 0)
                 return SCAN_DONE;
+            remember_head(scan, data, (size_t)(at - data), memo_count);
             break;
         default:
             return SCAN_UNKNOWN;

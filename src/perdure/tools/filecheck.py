@@ -30,6 +30,7 @@ from perdure.tools.findings import (
 from perdure.tools.goneahead import GoneAhead
 from perdure.tools.indexcheck import check_index
 from perdure.tools.progress import Progress
+from perdure.tools.readahead import ReadAhead
 from perdure.tools.recordclasses import HEAD_SIZE, RecordClasses
 from perdure.tools.referencecheck import ReferenceCheck
 
@@ -59,6 +60,7 @@ class FileCheck:
         self._ahead = GoneAhead(file, self._size, follow_references) if native.filescan else None
         self._positions = self._ahead.positions if self._ahead else PurePositions()
         self._blobs = BlobCheck(file, blobs, self._positions, self._findings) if blobs else None
+        self._read_ahead = ReadAhead(file, self._size)
         self._references = ReferenceCheck(file, self._size, self._positions, self._findings)
         self._transactions = self._unchecked = self._records = 0
         self._last_tid = ZERO
@@ -66,7 +68,8 @@ class FileCheck:
 
     def run(self) -> Checked:
         """Check all there is."""
-        self._transactions_in_order()
+        with self._read_ahead:
+            self._transactions_in_order()
         ahead = self._ahead
         if self._follow_references and (ahead is None or ahead.something_lacks()):
             self._references.current_records(self._tell_more)
@@ -115,7 +118,7 @@ class FileCheck:
             if self._ahead is not None:
                 self._ahead.sweep.resume(self._end, self._last_tid)
             if self._end - self._told >= _TELL_EVERY_BYTES:
-                self._tell(self._end)
+                self._went_on()
         self._tell(self._end)
 
     def _go_ahead(self, ahead: GoneAhead) -> bool:
@@ -130,8 +133,12 @@ class FileCheck:
         for position in ahead.sweep.take_blobs():
             if self._blobs is not None:
                 self._blobs.record_at(position)
-        self._tell(self._end)
+        self._went_on()
         return True
+
+    def _went_on(self) -> None:
+        self._read_ahead.reached(self._end)
+        self._tell(self._end)
 
     @property
     def _whole(self) -> int:
