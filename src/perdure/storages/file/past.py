@@ -1,6 +1,5 @@
 """What a data file tells about its past: revisions of an object, transactions to undo."""
 
-import sys
 from collections.abc import Iterator
 from struct import Struct
 from typing import Any, Final
@@ -17,6 +16,14 @@ __all__ = ["revisions", "undoable"]
 
 _READ_BEFORE: Final = 512
 """Bytes read in front of a record, where the head of its transaction mostly is."""
+
+_READ_BACK: Final = 8192
+"""As many in front of one that stands close to what was read, as the next ones may, too."""
+
+_NEAR: Final = 4096
+
+_HEAD_SIZE: Final = TRANSACTION_HEADER.size
+_RECORD_SIZE: Final = RECORD_HEADER.size
 
 _unpack_record = RECORD_HEADER.unpack_from
 _unpack_sizes = Struct(">17xHHH").unpack_from
@@ -38,55 +45,80 @@ def undoable(view: View) -> Iterator[dict[str, Any]]:
 def revisions(view: View, oid: bytes, at_once: int = 1) -> Iterator[dict[str, Any]]:
     """Yield descriptions of an object's revisions, newest first; `POSKeyError` if unknown.
 
-    Where native code does it, `at_once` of them are looked up together.
+    `at_once` of them are looked up together.
     """
     position = view.index.get(oid)
     if not position:
         raise POSKeyError(oid)
-    while position and native.reads:
-        found, position = native.reads.history(view.file.descriptor, oid, position, at_once)
+    descriptor = view.file.descriptor
+    while position:
+        if native.reads:
+            found, position = native.reads.history(descriptor, oid, position, at_once)
+        else:
+            found, position = _pure_history(view, oid, position, at_once)
         yield from found
         if position and len(found) < at_once:
             description, position = _revision(view, oid, position)
             yield description
-    while position:
-        description, position = _revision(view, oid, position)
-        yield description
+
+
+def _pure_history(
+    view: View, oid: bytes, position: int, most: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Describe up to `most` revisions, the newest being at `position`.
+
+    Returns also where the next one is, 0 if there is none; it may stop early, at one that
+    must be looked at.
+    """
+    found: list[dict[str, Any]] = []
+    data, start, end = b"", 0, 0
+    while position and len(found) < most:
+        if position < start or position + _RECORD_SIZE > end:
+            near = position < start <= position + _NEAR
+            end = position + _RECORD_SIZE
+            start = max(position - (_READ_BACK if near else _READ_BEFORE), 0)
+            data = view.file.read(start, end - start)
+            if len(data) < end - start:
+                break
+        at = position - start
+        found_oid, tid, previous, transaction, version_size, size = _unpack_record(data, at)
+        head = transaction - start
+        if found_oid != oid or version_size or previous >= position:
+            break
+        if head < 0 or head + _HEAD_SIZE > at:
+            break
+        user_size, note_size, extension_size = _unpack_sizes(data, head)
+        user = head + _HEAD_SIZE
+        note = user + user_size
+        extension = note + note_size
+        if extension + extension_size > at:
+            break
+        if extension_size and extension_in(data[extension : extension + extension_size]):
+            break
+        found.append(
+            {
+                "time": time_of(tid),
+                "user_name": data[user:note],
+                "description": data[note:extension],
+                "tid": tid,
+                "size": size,
+            }
+        )
+        position = previous
+    return found, position
 
 
 def _revision(view: View, oid: bytes, position: int) -> tuple[dict[str, Any], int]:
     """Return the description of the revision at `position`, and where the one before it is."""
-    read, head_size = view.file.read, TRANSACTION_HEADER.size
-    # In a small transaction, its head and the record stand close together: one read.
-    start = max(position - _READ_BEFORE, 0)
-    offset = position - start
-    data = read(start, offset + RECORD_HEADER.size)
-    if len(data) < offset + RECORD_HEADER.size:
-        view.header(oid, position)  # which says what is wrong; so below
-    fields = _unpack_record(data, offset)
-    found_oid, tid, previous, transaction, version_size, size = fields
-    if found_oid != oid or version_size or previous >= position:
-        view.header(oid, position)
+    _, tid, previous, transaction, _, size = view.header(oid, position)
     if transaction >= position:
         found = f"a transaction at {transaction}"
         raise CorruptDataError(view.file.path, position, found, "one that begins before it", oid)
-    head = transaction - start
-    if 0 <= head <= offset - head_size:
-        user_size, note_size, extension_size = _unpack_sizes(data, head)
-        user = head + head_size
-        note = user + user_size
-        extension = note + note_size
-        end = extension + extension_size
-    else:
-        end = sys.maxsize
-    if end <= offset:
-        metadata = data[user:note], data[note:extension], extension_in(data[extension:end])
-    else:
-        metadata = read_transaction(view.file, transaction)[1]
-    description = undolog.items_of(metadata[2]) if metadata[2] else {}
+    user, note, extension = read_transaction(view.file, transaction)[1]
+    description = undolog.items_of(extension) if extension else {}
     description["time"] = time_of(tid)
-    description["user_name"] = metadata[0]
-    description["description"] = metadata[1]
+    description["user_name"] = user
+    description["description"] = note
     description["tid"] = tid
     description["size"] = size
     return description, previous
