@@ -58,10 +58,17 @@ static int save_class(Encoder *encoder, Work *work, PyObject *cls) {
     return outcome == DONE ? memoize(work, cls) : outcome;
 }
 
+/* Return what a call without arguments does; most often it is that of a method in C. */
+static PyObject *called(PyObject *callable) {
+    if (PyCFunction_CheckExact(callable) && PyCFunction_GetFlags(callable) == METH_NOARGS)
+        return PyCFunction_GetFunction(callable)(PyCFunction_GetSelf(callable), NULL);
+    return PyObject_CallNoArgs(callable);
+}
+
 /* Give a new object an oid and the connection; `simply`, without setting attributes. */
 static int adopt(Encoder *encoder, PyObject *obj, int simply) {
     cPersistentObject *new = (cPersistentObject *)obj;
-    PyObject *oid = PyObject_CallFunctionObjArgs(encoder->new_oid, NULL);
+    PyObject *oid = called(encoder->new_oid);
     int result;
     if (oid == NULL)
         return failed();
@@ -219,9 +226,14 @@ static int is_adopted_simply(PyObject *cls) {
 static int kind_of(Encoder *encoder, PyObject *obj) {
     PyObject *cls = (PyObject *)Py_TYPE(obj), *kind;
     long number;
+    if (encoder->last == Py_TYPE(obj))
+        return encoder->last_kind;
     kind = PyDict_GetItemWithError(encoder->kinds, cls);
-    if (kind != NULL)
-        return (int)PyLong_AsLong(kind);
+    if (kind != NULL) {
+        encoder->last_kind = (int)PyLong_AsLong(kind);
+        encoder->last = Py_TYPE(obj);
+        return encoder->last_kind;
+    }
     if (PyErr_Occurred())
         return FAILED;
     kind = PyObject_CallFunctionObjArgs(encoder->classify, obj, NULL);
@@ -269,10 +281,8 @@ static int save(Encoder *encoder, Work *work, PyObject *obj) {
     PyTypeObject *type = Py_TYPE(obj);
     int64_t number;
     int outcome;
-    if (type == &PyUnicode_Type) {
-        number = number_of(work, obj);
-        return number >= 0 ? write_get(work, number) : save_str(work, obj);
-    }
+    if (type == &PyUnicode_Type)
+        return save_str(work, obj);
     if (type == &PyLong_Type)
         return save_int(work, obj);
     if (obj == Py_None)
@@ -322,21 +332,23 @@ static PyObject *plain_state(PyObject *obj, const Head *head) {
     return dict;
 }
 
-static int encode(Encoder *encoder, Work *work, PyObject *obj, PyObject *start, PyObject *dict,
+static int encode(Encoder *encoder, Work *work, PyObject *obj, Head *head, PyObject *dict,
                   PyObject *state) {
+    PyObject *start = head->start;
     int outcome = write_bytes(work, PyBytes_AsString(start), (size_t)PyBytes_Size(start));
     if (outcome == DONE)
         outcome = give_number(work, (PyObject *)Py_TYPE(obj));
     if (outcome == DONE)
         outcome = write_bytes(work, "\x80\x03", 2);
     if (outcome == DONE)
-        outcome = dict != NULL ? save_attributes(encoder, work, dict) : save(encoder, work, state);
+        outcome = dict != NULL ? save_attributes(encoder, work, dict, head)
+                               : save(encoder, work, state);
     return outcome == DONE ? write_opcode(work, '.') : outcome;
 }
 
 static PyObject *serialize(PyObject *self, PyObject *obj) {
     Encoder *encoder = (Encoder *)self;
-    PyObject *dict, *state = NULL, *start, *record = NULL;
+    PyObject *dict, *state = NULL, *record = NULL;
     Work own = {0}, *work = &own;
     Head *head;
     int outcome;
@@ -346,12 +358,12 @@ static PyObject *serialize(PyObject *self, PyObject *obj) {
             return NULL;
         return PyObject_CallFunctionObjArgs(encoder->write_anew, obj, NULL);
     }
-    start = Py_NewRef(head->start); /* what is called may learn anew */
+    Py_INCREF((PyObject *)head); /* what is called may learn anew */
     dict = plain_state(obj, head);
     if (dict == NULL) {
         state = PyObject_CallMethodObjArgs(obj, name_getstate, NULL);
         if (state == NULL) {
-            Py_DECREF(start);
+            Py_DECREF((PyObject *)head);
             return NULL;
         }
     }
@@ -362,7 +374,7 @@ static PyObject *serialize(PyObject *self, PyObject *obj) {
     /* The memo is looked up before anything is in it. */
     outcome = work->numbered_room ? DONE : grow_memo(work);
     if (outcome == DONE)
-        outcome = encode(encoder, work, obj, start, dict, state);
+        outcome = encode(encoder, work, obj, head, dict, state);
     if (outcome == DONE) {
         record = PyBytes_FromStringAndSize(work->bytes, (Py_ssize_t)work->size);
         outcome = record == NULL ? FAILED : DONE;
@@ -378,7 +390,7 @@ static PyObject *serialize(PyObject *self, PyObject *obj) {
         if (state != NULL)
             record = PyObject_CallFunctionObjArgs(encoder->hand_over, obj, state, NULL);
     }
-    Py_DECREF(start);
+    Py_DECREF((PyObject *)head);
     Py_XDECREF(dict);
     Py_XDECREF(state);
     return record;
@@ -401,6 +413,7 @@ static PyObject *learn(PyObject *self, PyObject *args) {
         return NULL;
     head->start = Py_NewRef(start);
     head->has_slots = has_slots;
+    memset(head->keys, 0, sizeof head->keys);
     result = PyDict_SetItem(((Encoder *)self)->heads, cls, (PyObject *)head);
     Py_DECREF(head);
     if (result < 0)
@@ -413,6 +426,8 @@ static PyObject *learn(PyObject *self, PyObject *args) {
 static void head_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     Py_XDECREF(((Head *)self)->start);
+    for (int number = 0; number < KNOWN_KEYS; number++)
+        Py_XDECREF(((Head *)self)->keys[number].name);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -471,6 +486,7 @@ static int encoder_traverse(PyObject *self, visitproc visit, void *arg) {
    from within the same garbage, and finds them. All cycles pass through what others clear. */
 static int encoder_clear(PyObject *self) {
     Encoder *encoder = (Encoder *)self;
+    encoder->last = NULL;
     PyDict_Clear(encoder->heads);
     PyDict_Clear(encoder->kinds);
     PyDict_Clear(encoder->globals);

@@ -23,6 +23,7 @@ enum kind { UNKNOWN = 0, BARE_REFERENCE = 1, REFERENCE = 2, REDUCED = 3, CLASS =
 #define ADOPTED_SIMPLY 8 /* beside a kind: new objects get oid and connection without ado */
 
 #define BATCH 1000 /* of items between MARK and APPENDS or SETITEMS, as in the pickler */
+#define KNOWN_KEYS 16 /* of the attributes of a class */
 #define KEPT_BYTES (1 << 16)
 #define KEPT_SLOTS (1 << 12)
 #define LARGEST UINT32_MAX /* of what has a length of 4 bytes */
@@ -32,11 +33,21 @@ static PyObject *persistent_getstate, *persistent_oid, *persistent_jar;
 static PyObject *modules, *dispatch_table, *encode_long, *three;
 static PyObject *name_getstate, *name_oid, *name_jar, *name_name, *name_reduce_ex;
 
-/* How records of one class begin; the class has the number 0 in the memo. */
+/* The name of an attribute, as it is written. */
+typedef struct {
+    PyObject *name;     /* an exact str, NULL where none is known */
+    const char *bytes;  /* in UTF-8; the name keeps them */
+    uint32_t size;
+    int is_volatile;    /* so it is not stored */
+} Key;
+
+/* How records of one class begin; the class has the number 0 in the memo. Objects of a class
+   mostly have the same attributes in the same order, so their names are kept. */
 typedef struct {
     PyObject_HEAD
     PyObject *start; /* bytes */
     int has_slots;   /* with which the state is more than the dictionary */
+    Key keys[KNOWN_KEYS];
 } Head;
 
 /* What one record needs. Kept from one to the next; one inside another has its own. */
@@ -61,6 +72,8 @@ typedef struct {
     PyObject *heads;        /* class -> Head */
     PyObject *kinds;        /* class -> kind */
     PyObject *globals;      /* class -> what global_of said */
+    PyTypeObject *last;     /* a class of which `last_kind` is known, in `kinds`, or NULL */
+    int last_kind;
     Work kept;
     int in_use; /* whether `kept` is */
 } Encoder;
@@ -93,21 +106,25 @@ static int make_room(Work *work, size_t wanted) {
     return DONE;
 }
 
+/* Make sure that as many bytes can be put behind the others. */
+static inline int ensure(Work *work, size_t wanted) {
+    return work->room - work->size >= wanted ? DONE : make_room(work, wanted);
+}
+
 static inline int write_bytes(Work *work, const void *bytes, size_t size) {
-    int outcome;
-    if (work->room - work->size < size && (outcome = make_room(work, size)) != DONE)
-        return outcome;
-    memcpy(work->bytes + work->size, bytes, size);
-    work->size += size;
-    return DONE;
+    int outcome = ensure(work, size);
+    if (outcome == DONE) {
+        memcpy(work->bytes + work->size, bytes, size);
+        work->size += size;
+    }
+    return outcome;
 }
 
 static inline int write_opcode(Work *work, char opcode) {
-    int outcome;
-    if (work->room == work->size && (outcome = make_room(work, 1)) != DONE)
-        return outcome;
-    work->bytes[work->size++] = opcode;
-    return DONE;
+    int outcome = ensure(work, 1);
+    if (outcome == DONE)
+        work->bytes[work->size++] = opcode;
+    return outcome;
 }
 
 static inline void put_uint32(char *bytes, uint32_t number) {
@@ -115,19 +132,26 @@ static inline void put_uint32(char *bytes, uint32_t number) {
         bytes[n] = (char)(number >> 8 * n);
 }
 
-/* Write an opcode with a number of one byte, or another one with a number of four. */
-static int write_number(Work *work, char short_opcode, char long_opcode, size_t number) {
-    char bytes[5];
+/* Put an opcode with a number of one byte, or another one with a number of four, where there
+   is room for them. */
+static inline void put_number(Work *work, char short_opcode, char long_opcode, size_t number) {
+    char *at = work->bytes + work->size;
     if (number <= UINT8_MAX) {
-        bytes[0] = short_opcode;
-        bytes[1] = (char)number;
-        return write_bytes(work, bytes, 2);
+        at[0] = short_opcode;
+        at[1] = (char)number;
+        work->size += 2;
+    } else {
+        at[0] = long_opcode;
+        put_uint32(at + 1, (uint32_t)number);
+        work->size += 5;
     }
-    if (number > LARGEST)
-        return HAND_OVER;
-    bytes[0] = long_opcode;
-    put_uint32(bytes + 1, (uint32_t)number);
-    return write_bytes(work, bytes, 5);
+}
+
+static inline int write_number(Work *work, char short_opcode, char long_opcode, size_t number) {
+    int outcome = number > LARGEST ? HAND_OVER : ensure(work, 5);
+    if (outcome == DONE)
+        put_number(work, short_opcode, long_opcode, number);
+    return outcome;
 }
 
 /* The memo */
@@ -137,10 +161,10 @@ static inline size_t first_slot(const Work *work, PyObject *obj) {
            (work->slots_room - 1);
 }
 
-/* Return the number of an object, negative if it has none. */
-static inline int64_t number_of(const Work *work, PyObject *obj) {
-    for (size_t slot = first_slot(work, obj);; slot = (slot + 1) & (work->slots_room - 1)) {
-        uint32_t entry = work->slots[slot];
+/* Return the number of an object, negative if it has none; then `slot` is where it goes. */
+static inline int64_t find_number(const Work *work, PyObject *obj, size_t *slot) {
+    for (*slot = first_slot(work, obj);; *slot = (*slot + 1) & (work->slots_room - 1)) {
+        uint32_t entry = work->slots[*slot];
         if (entry == 0)
             return -1;
         if (work->numbered[entry - 1] == obj)
@@ -148,7 +172,12 @@ static inline int64_t number_of(const Work *work, PyObject *obj) {
     }
 }
 
-static void put_into_slot(Work *work, PyObject *obj, size_t number) {
+static inline int64_t number_of(const Work *work, PyObject *obj) {
+    size_t slot;
+    return find_number(work, obj, &slot);
+}
+
+static inline void put_into_slot(Work *work, PyObject *obj, size_t number) {
     size_t slot = first_slot(work, obj);
     while (work->slots[slot] != 0)
         slot = (slot + 1) & (work->slots_room - 1);
@@ -195,8 +224,26 @@ static inline int give_number(Work *work, PyObject *obj) {
 }
 
 static inline int memoize(Work *work, PyObject *obj) {
-    int outcome = give_number(work, obj);
-    return outcome != DONE ? outcome : write_number(work, 'q', 'r', work->count - 1);
+    int outcome = ensure(work, 5);
+    if (outcome == DONE)
+        outcome = give_number(work, obj);
+    if (outcome == DONE)
+        put_number(work, 'q', 'r', work->count - 1);
+    return outcome;
+}
+
+/* The same, for an object that has just been looked for and goes into `slot`. */
+static inline int memoize_into(Work *work, PyObject *obj, size_t slot) {
+    int outcome;
+    if (work->count == work->numbered_room)
+        return memoize(work, obj); /* for which the slots change */
+    outcome = ensure(work, 5);
+    if (outcome == DONE) {
+        work->numbered[work->count] = Py_NewRef(obj);
+        work->slots[slot] = (uint32_t)++work->count;
+        put_number(work, 'q', 'r', work->count - 1);
+    }
+    return outcome;
 }
 
 static inline int write_get(Work *work, int64_t number) {

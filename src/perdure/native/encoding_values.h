@@ -73,32 +73,40 @@ static int save_bytes_once(Work *work, PyObject *obj) {
     return number >= 0 ? write_get(work, number) : save_bytes(work, obj);
 }
 
-static int write_text(Work *work, const char *bytes, Py_ssize_t size) {
-    char start[5] = "X";
-    int outcome;
-    if ((size_t)size > LARGEST)
-        return HAND_OVER;
-    put_uint32(start + 1, (uint32_t)size);
-    outcome = write_bytes(work, start, sizeof start);
-    return outcome == DONE ? write_bytes(work, bytes, (size_t)size) : outcome;
+static inline int write_text(Work *work, const char *bytes, size_t size) {
+    int outcome = size > LARGEST ? HAND_OVER : ensure(work, 5 + size);
+    char *at;
+    if (outcome != DONE)
+        return outcome;
+    at = work->bytes + work->size;
+    at[0] = 'X';
+    put_uint32(at + 1, (uint32_t)size);
+    memcpy(at + 5, bytes, size);
+    work->size += 5 + size;
+    return DONE;
 }
 
 static int save_str(Work *work, PyObject *obj) {
     Py_ssize_t size;
-    const char *bytes = PyUnicode_AsUTF8AndSize(obj, &size);
+    const char *bytes;
+    size_t slot;
+    int64_t number = find_number(work, obj, &slot);
     int outcome;
+    if (number >= 0)
+        return write_get(work, number);
+    bytes = PyUnicode_AsUTF8AndSize(obj, &size);
     if (bytes != NULL)
-        outcome = write_text(work, bytes, size);
+        outcome = write_text(work, bytes, (size_t)size);
     else { /* it has a surrogate */
         PyObject *encoded;
         PyErr_Clear();
         encoded = PyUnicode_AsEncodedString(obj, "utf-8", "surrogatepass");
         if (encoded == NULL)
             return failed();
-        outcome = write_text(work, PyBytes_AsString(encoded), PyBytes_Size(encoded));
+        outcome = write_text(work, PyBytes_AsString(encoded), (size_t)PyBytes_Size(encoded));
         Py_DECREF(encoded);
     }
-    return outcome == DONE ? memoize(work, obj) : outcome;
+    return outcome == DONE ? memoize_into(work, obj, slot) : outcome;
 }
 
 /* Containers */
@@ -207,11 +215,66 @@ static int is_volatile(PyObject *name) {
            bytes[2] == '_';
 }
 
+/* Keep the name of an attribute, for the next object of the class. */
+static void learn_key(Key *key, PyObject *name) {
+    Py_ssize_t size;
+    const char *bytes;
+    PyObject *before = key->name;
+    key->name = NULL;
+    if (Py_IS_TYPE(name, &PyUnicode_Type)) {
+        bytes = PyUnicode_AsUTF8AndSize(name, &size);
+        if (bytes == NULL)
+            PyErr_Clear();
+        else if ((size_t)size <= UINT16_MAX) {
+            key->bytes = bytes;
+            key->size = (uint32_t)size;
+            key->is_volatile = is_volatile(name);
+            key->name = Py_NewRef(name);
+        }
+    }
+    Py_XDECREF(before); /* a str: this calls nothing */
+}
+
+/* Write the name of an attribute that is known. */
+static inline int save_key(Work *work, const Key *key) {
+    size_t slot;
+    int64_t number = find_number(work, key->name, &slot);
+    int outcome;
+    if (number >= 0)
+        return write_get(work, number);
+    outcome = write_text(work, key->bytes, key->size);
+    return outcome == DONE ? memoize_into(work, key->name, slot) : outcome;
+}
+
+/* Write an attribute, unless it is volatile, and count it. */
+static inline int save_attribute(Encoder *encoder, Work *work, PyObject *name, PyObject *value,
+                                 Key *key, Py_ssize_t *count) {
+    int outcome;
+    if (key != NULL && key->name != name)
+        learn_key(key, name);
+    if (key != NULL && key->name != NULL) {
+        if (key->is_volatile)
+            return DONE;
+        ++*count;
+        outcome = save_key(work, key);
+        if (outcome != DONE)
+            return outcome;
+        Py_INCREF(value);
+        outcome = save(encoder, work, value);
+        Py_DECREF(value);
+        return outcome;
+    }
+    if (PyUnicode_Check(name) && is_volatile(name))
+        return DONE;
+    ++*count;
+    return save_dict_item(encoder, work, name, value);
+}
+
 /* A dictionary of an instance as the state that __getstate__ of Persistent makes of it: a
    copy, without what has a name that begins with _v_ or _p_. */
-static int save_attributes(Encoder *encoder, Work *work, PyObject *dict) {
-    Py_ssize_t position = 0, count = 0, size = PyDict_Size(dict);
-    PyObject *key, *value;
+static int save_attributes(Encoder *encoder, Work *work, PyObject *dict, Head *head) {
+    Py_ssize_t position = 0, count = 0, number = 0, size = PyDict_Size(dict);
+    PyObject *name, *value;
     size_t mark;
     int outcome;
     if (size >= BATCH)
@@ -223,13 +286,11 @@ static int save_attributes(Encoder *encoder, Work *work, PyObject *dict) {
     mark = work->size;
     if (outcome == DONE)
         outcome = write_opcode(work, '(');
-    while (outcome == DONE && PyDict_Next(dict, &position, &key, &value)) {
-        if (PyUnicode_Check(key) && is_volatile(key))
-            continue;
-        outcome = save_dict_item(encoder, work, key, value);
+    for (; outcome == DONE && PyDict_Next(dict, &position, &name, &value); number++) {
+        Key *key = number < KNOWN_KEYS ? head->keys + number : NULL;
+        outcome = save_attribute(encoder, work, name, value, key, &count);
         if (outcome == DONE && PyDict_Size(dict) != size)
             return HAND_OVER;
-        count++;
     }
     if (outcome != DONE || count > 1)
         return outcome != DONE ? outcome : write_opcode(work, 'u');

@@ -59,6 +59,9 @@ class Connection:
         self.large_record_size = db.large_record_size
         self.connections: dict[str, Connection] = {db.database_name: self}
         self._snapshot = db.new_snapshot(before)
+        if type(self) is Connection:
+            # Asked for each new object, and for nothing but this: without a detour.
+            vars(self).update(new_oid=self._snapshot.new_oid)
         self._cache = new_cache(self, cache_size, cache_size_bytes)
         self._cache_generation = cache_generation()
         self._changes = Changes()

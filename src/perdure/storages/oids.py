@@ -1,10 +1,14 @@
 """Handing out oids: every one only once, and none that is in use."""
 
 import threading
+from struct import Struct
+from typing import Final
 
 from perdure.ids import ZERO, after
 
 __all__ = ["OidSource"]
+
+_pack: Final = Struct(">Q").pack
 
 
 class OidSource:
@@ -24,7 +28,7 @@ class OidSource:
         """Return `count` of them, in order."""
         with self._lock:
             first = int.from_bytes(self.highest, "big") + 1
-            oids = [oid_int.to_bytes(8, "big") for oid_int in range(first, first + count)]
+            oids = list(map(_pack, range(first, first + count)))
             self.highest = oids[-1]
             return oids
 
