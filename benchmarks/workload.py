@@ -43,7 +43,7 @@ class Sample:
     """How long `operations` took together, in seconds; `unit` where it is not the workload's."""
 
     seconds: float
-    operations: int
+    operations: float
     unit: str = ""
 
     @property
@@ -125,7 +125,7 @@ class Stopwatch:
         self.seconds = time.perf_counter() - self._start
         gc.enable()
 
-    def sample(self, operations: int) -> Sample:
+    def sample(self, operations: float) -> Sample:
         return Sample(self.seconds, operations)
 
 

@@ -276,3 +276,12 @@ def test_the_memory_of_an_open_storage_is_measured_for_each_engine() -> None:
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
     assert {row[0] for row in rows} == ALL
     assert all(0 < float(row[1]) < 200 for row in rows)
+
+
+def test_a_check_is_measured_beside_a_plain_read() -> None:
+    done = run("--objects", "500", "--rounds", "1", program="benchmarks.checking")
+    assert done.returncode == 0, done.stderr
+    first, *lines = done.stdout.splitlines()
+    assert first.startswith("500 objects, ")
+    assert [line.split()[0] for line in lines] == ["cached"] * 3 + ["cold"] * 3
+    assert [line.split()[-1] for line in lines if "plain read" in line] == ["100%"] * 2

@@ -9,6 +9,7 @@ for _subject in (
     "trees",
     "commits",
     "storages",
+    "checking",
     "readers",
     "blobs",
     "layers",

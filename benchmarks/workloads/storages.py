@@ -7,7 +7,7 @@ from pathlib import Path
 
 import transaction
 
-from benchmarks.engines import FILE_NAME, Engine
+from benchmarks.engines import Engine
 from benchmarks.filling import fill_file, records_on_the_way
 from benchmarks.objects import Record, connected, fill_chain, walk
 from benchmarks.workload import Round, Sample, Sizes, Stopwatch, check, workload
@@ -86,30 +86,6 @@ def pack(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
             state["walked"] = True
         db.close()
         shutil.rmtree(place)
-        return {"": watch.sample(size)}
-
-    yield once
-
-
-@workload("check", "object", Sizes(20_000, 1_000_000, 5_000, 500), most_rounds=5)
-def check_of_file(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
-    """Check a file of SIZE objects: its structure by ZODB's `fstest`, all by `perdure check`."""
-    fill_file(engine, directory, size).close()
-    path = directory / FILE_NAME
-
-    def once() -> dict[str, Sample]:
-        if engine.product == "perdure":
-            from perdure.tools import check_file
-
-            with Stopwatch() as watch:
-                found = check_file(path)
-            # The root and the first record come on top.
-            check("objects", (found.objects, found.sound), (size + 2, True))
-        else:
-            from ZODB.scripts import fstest
-
-            with Stopwatch() as watch:
-                fstest.check(str(path))
         return {"": watch.sample(size)}
 
     yield once
