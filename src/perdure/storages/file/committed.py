@@ -4,6 +4,7 @@ Unlike readers it also sees those that are in the file and not durable yet:
 whoever commits next comes after them. A place is a position in the file.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from os import pread
@@ -14,7 +15,7 @@ from perdure import native
 from perdure.errors import CorruptDataError, POSKeyError, UndoError
 from perdure.ids import ZERO, tid_repr
 from perdure.storages.changes import Planned, StoredRecords, Undone
-from perdure.storages.file.format import RECORD_HEADER
+from perdure.storages.file.format import NUMBER, RECORD_HEADER
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.iterate import backward
 from perdure.storages.file.reader import View
@@ -27,12 +28,17 @@ __all__ = ["CommittedRecords"]
 _POINTING_BACK: Final = Struct(">8s8sQQHQQ")
 """A record that has a pointer in place of data."""
 
+_BEHIND: Final = Struct(">8s8xQ8xHQQ")
+"""Its oid, the record before, the size of its version and of its data, and the pointer."""
+
+_UNDONE: Final = Struct(">8s8xQQHQ")
+"""Of a record's header, the oid, the record before, its transaction, and the two sizes."""
 
 _PREVIOUS: Final = Struct(">16xQ")
 """What a record's header says about the record before."""
 
 _NEAR: Final = 4096
-_READ_TOGETHER: Final = 256 << 10
+_READ_TOGETHER: Final = 64 << 10
 
 
 new_tuple = tuple.__new__
@@ -154,24 +160,43 @@ class CommittedRecords:
         if self._queue.waiting:
             return None
         position = self._undoable(tid)
-        if not native.reads:
-            return self._pure_plan_undone(position)
         header = Scanner(self._file, self._view.end, SMALL_WINDOW).sealed(position)
         if header is None:
             return None
         first, end = position + header.size, position + header.length
+        if not native.reads:
+            return self._pure_plan_undone(position, first, end)
         return native.reads.plan_undone(self._file.descriptor, position, first, end, self._pages)
 
-    def _pure_plan_undone(self, start: int) -> dict[bytes, Planned[int]] | None:
-        transaction = Scanner(self._file, self._view.end).examine(start)
-        if isinstance(transaction, Unsound):
-            return None
-        records, page = transaction.records, self._page
-        for oid, position in records.items():
+    def _pure_plan_undone(
+        self, transaction: int, at: int, end: int
+    ) -> dict[bytes, Planned[int]] | None:
+        """Plan the undo of the transaction whose records stand from `at` to `end`."""
+        window = Window(self._file, end, SMALL_WINDOW)
+        unpack, size, page = _UNDONE.unpack_from, _UNDONE.size, self._page
+        records: dict[bytes, int] = {}
+        wanted: list[tuple[int, bytes]] = []
+        data, start, covered = b"", 0, -1
+        while at + size <= end:
+            if at > covered:
+                window.cover(at, size)
+                data, start = window.data, window.start
+                covered = start + len(data) - size
+                if at > covered:
+                    return None
+            oid, before, found, version_size, length = unpack(data, at - start)
             entries = page(oid[:6])  # as in `newest`
-            if entries is None or entries.get(oid[6:]) != position.to_bytes(6, "big"):
+            if entries is None or entries.get(oid[6:]) != at.to_bytes(6, "big"):
                 return None
-        origins = self._origins(self._previous(transaction))
+            if found != transaction or version_size or before >= at:
+                return None
+            records[oid] = at
+            if before:
+                wanted.append((before, oid))
+            at += size + (length or NUMBER.size)
+        if at != end:
+            return None
+        origins = self._origins(wanted)
         return {oid: (None, origins.get(oid), position) for oid, position in records.items()}
 
     def records_of(self, tid: bytes) -> Iterator[Undone[int]]:
@@ -180,7 +205,7 @@ class CommittedRecords:
             path = self._view.file.path
             raise CorruptDataError(path, found.position, found.found, found.expected)
         previous = self._previous(found)
-        origins = self._origins(previous)
+        origins = self._origins([(place, oid) for oid, place in previous.items() if place])
         for oid, position in found.records.items():
             before = previous[oid]
             yield new_tuple(Undone, (oid, position, before or None, origins.get(oid)))
@@ -202,13 +227,12 @@ class CommittedRecords:
             found[oid] = previous
         return found
 
-    def _origins(self, places: Mapping[bytes, int]) -> dict[bytes, int | None]:
-        """Return, by oid, what `origin` does for all that have a place.
+    def _origins(self, wanted: list[tuple[int, bytes]]) -> dict[bytes, int | None]:
+        """Return, by oid, what `origin` does for all `wanted`, each a place and an oid.
 
         What stands close together in the file is read together.
         """
         found: dict[bytes, int | None] = {}
-        wanted = [(place, oid) for oid, place in places.items() if place]
         while wanted:
             wanted.sort()
             wanted = self._look_for_data(wanted, found)
@@ -218,17 +242,17 @@ class CommittedRecords:
         self, wanted: Sequence[tuple[int, bytes]], found: dict[bytes, int | None]
     ) -> list[tuple[int, bytes]]:
         """Note which records have data; return where the others point to, if anywhere."""
-        unpack, size = _POINTING_BACK.unpack_from, _POINTING_BACK.size
+        unpack, size = _BEHIND.unpack_from, _BEHIND.size
         further: list[tuple[int, bytes]] = []
-        start, end, data = 0, 0, b""
+        start, covered, data = 0, -1, b""
         for number, (place, oid) in enumerate(wanted):
-            if place + size > end:
-                start, data = place, self._file.read(place, _reach(wanted, number) - place)
-                end = start + len(data)
-            if place + size > end:
-                found[oid] = self.origin(oid, place)  # which says what is wrong; so below
-                continue
-            found_oid, _, previous, _, version_size, length, back = unpack(data, place - start)
+            if place > covered:
+                start, data = place, self._file.read(place, _reach(wanted, number))
+                covered = start + len(data) - size
+                if place > covered:
+                    found[oid] = self.origin(oid, place)  # which says what is wrong; so below
+                    continue
+            found_oid, previous, version_size, length, back = unpack(data, place - start)
             if found_oid != oid or version_size or previous >= place:
                 found[oid] = self.origin(oid, place)
             elif length:
@@ -249,15 +273,13 @@ class CommittedRecords:
 
 
 def _reach(places: Sequence[tuple[int, bytes]], number: int) -> int:
-    """Return where to end a read that begins with the record at `places[number]`.
+    """Return how much to read for the record at `places[number]`, and for those near behind it.
 
-    `places` are sorted; those belong to it that are near each other.
+    `places` are sorted.
     """
-    start = last = places[number][0]
-    while number + 1 < len(places):
-        number += 1
-        place = places[number][0]
-        if place - last > _NEAR or place - start > _READ_TOGETHER:
-            break
-        last = place
-    return last + _POINTING_BACK.size
+    first = places[number][0]
+    behind = bisect_left(places, (first + _READ_TOGETHER, b""), number)
+    size = places[behind - 1][0] - first
+    if size > _NEAR * (behind - number):
+        size = 0  # they stand far from each other
+    return size + _BEHIND.size
