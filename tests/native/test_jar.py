@@ -215,44 +215,6 @@ def test_an_object_of_another_connection_is_left_to_python() -> None:
     assert connection.registered == [None]
 
 
-def test_a_relay_passes_on_what_its_function_takes() -> None:
-    relay = jar.Relay()
-    with pytest.raises(RuntimeError):
-        relay.call(b"oid", b"tid")
-    relay.aim(lambda *given: given, 1, 2, None)
-    assert relay.call(b"oid", b"tid") == (1, 2, b"oid", b"tid")
-    relay.aim(lambda *given: NotImplemented, 1, 2, lambda *given: given)
-    assert relay.call(b"oid", b"tid") == (b"oid", b"tid")
-    relay.aim(None, 1, 2, lambda *given, **named: (given, named))
-    assert relay.call(b"oid", b"tid") == ((b"oid", b"tid"), {})
-    assert relay.call(b"oid", tid=b"tid") == ((b"oid",), {"tid": b"tid"})
-    assert relay.call() == ((), {})
-    relay.aim(lambda *given: 1 // 0, 1, 2, lambda *given: given)
-    with pytest.raises(ZeroDivisionError):
-        relay.call(b"oid", b"tid")
-
-
-def test_a_relay_holds_what_it_calls_until_the_call_ends() -> None:
-    relay = jar.Relay()
-    seen = []
-
-    class Target:
-        def __call__(self, first: Any, second: Any, oid: bytes, tid: bytes) -> Any:
-            relay.aim(None, None, None, lambda *given: "the next")
-            seen.append(gone())
-            return NotImplemented
-
-    target: Any = Target()
-    gone = weakref.ref(target)
-    relay.aim(target, None, None, lambda *given: "the same")
-    del target
-    assert relay.call(b"oid", b"tid") == "the same"
-    assert seen[0] is not None
-    seen.clear()
-    assert gone() is None
-    assert relay.call(b"oid", b"tid") == "the next"
-
-
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(TypeError):
         jar.Latch(1)

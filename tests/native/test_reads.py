@@ -1,6 +1,5 @@
 """What a file storage does in C is what the pure functions do, or is left to them."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -8,22 +7,17 @@ from random import Random
 import pytest
 from BTrees.fsBTree import fsBucket
 
-from perdure.errors import CorruptDataError, FileAccessError, POSKeyError
 from perdure.ids import ZERO, after, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.changes import Planned
 from perdure.storages.file import FileStorage, encoding
 from perdure.storages.file.committed import CommittedRecords
-from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.index import PositionIndex, pure_enter
 from perdure.storages.file.reader import View
 from samples.file_operations import Unsynced
 
 reads = pytest.importorskip("perdure.native._reads", reason="it is not built")
-
-SIZES = (1, 300, 981, 982, 983, 4096, 70_000, (1 << 20) + 1)
-"""Of records: shorter and longer than what is read ahead, and too large for the C code."""
 
 TID = p64(77)
 
@@ -42,82 +36,6 @@ def storage(tmp_path: Path) -> Iterator[FileStorage]:
     storage = FileStorage(tmp_path / "data.fs", operations=Unsynced())
     yield storage
     storage.close()
-
-
-def outcome(load: object, oid: bytes, tid: bytes) -> object:
-    """Return what loading returns or raises, in a form to be compared."""
-    try:
-        return load(oid, tid)  # type: ignore[operator]
-    except (POSKeyError, CorruptDataError, FileAccessError) as error:
-        return type(error), str(error)
-
-
-def test_revisions_are_the_same_whatever_their_size_and_time(storage: FileStorage) -> None:
-    random = Random(1)
-    tids = [p64(1)]
-    for _ in range(3):
-        for size in SIZES:
-            tids.append(commit(storage, {p64(size): random.randbytes(size), p64(7): b"7" * size}))
-    view = storage._opened()
-    found = set()
-    for oid in [*map(p64, SIZES), p64(7), p64(9_999), p64(1 << 40), b"short", b"longer than 8"]:
-        for tid in [*tids, *map(after, tids), b"\xff" * 8]:
-            expected = outcome(view.pure_load_before, oid, tid)
-            assert outcome(view.native_load_before, oid, tid) == expected
-            native = reads.load_before(view.index.pages, view.file.descriptor, oid, tid)
-            found.add(None if native is None else type(native))
-    assert found == {tuple, None, type(NotImplemented)}
-
-
-def test_pointers_in_place_of_data_are_left_to_the_pure_function(storage: FileStorage) -> None:
-    commit(storage, {p64(1): b"one"})
-    changed = commit(storage, {p64(1): b"two"})
-    transaction = TransactionMetaData()
-    storage.tpc_begin(transaction)
-    storage.undo(changed, transaction)
-    storage.tpc_vote(transaction)
-    undone = storage.tpc_finish(transaction)
-    assert storage.loadBefore(p64(1), after(undone)) == (b"one", undone, None)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_damage_is_reported_by_the_pure_function(storage: FileStorage, seed: int) -> None:
-    random = Random(seed)
-    oids = [p64(number) for number in range(1, 9)]
-    for _ in range(4):
-        commit(storage, {oid: random.randbytes(random.choice((5, 200, 1500))) for oid in oids})
-    view = storage._opened()
-    path = view.file.path
-    sound = path.read_bytes()
-    differ = 0
-    for _ in range(300):
-        damaged = bytearray(sound)
-        for _ in range(random.choice((1, 1, 20))):
-            damaged[random.randrange(4, len(damaged))] ^= 1 << random.randrange(8)
-        if random.random() < 0.2:
-            del damaged[random.randrange(4, len(damaged)) :]
-        copy = path.with_name("damaged.fs")
-        copy.write_bytes(damaged)
-        broken = View(
-            DataFile(copy, os.open(copy, os.O_RDONLY)), view.index, view.end, view.last_tid
-        )
-        for oid in oids:
-            for tid in (after(view.last_tid), view.last_tid, p64(2)):
-                expected = outcome(broken.pure_load_before, oid, tid)
-                assert outcome(broken.native_load_before, oid, tid) == expected
-                differ += expected != outcome(view.load_before, oid, tid)
-    assert differ > 100
-
-
-def test_what_the_system_refuses_is_reported_by_the_pure_function(
-    storage: FileStorage, tmp_path: Path
-) -> None:
-    commit(storage, {p64(1): b"one"})
-    view = storage._opened()
-    directory = os.open(tmp_path, os.O_RDONLY)  # reading it fails
-    broken = View(DataFile(view.file.path, directory), view.index, view.end, view.last_tid)
-    with pytest.raises(FileAccessError, match="read it at byte"):
-        broken.native_load_before(p64(1), b"\xff" * 8)
 
 
 def planned_by(seed: int, largest: int) -> dict[bytes, Planned[int]]:
@@ -227,9 +145,6 @@ def test_records_that_wait_to_become_visible_are_planned_upon(storage: FileStora
 
 def test_wrong_arguments_are_refused() -> None:
     for function, arguments in (
-        (reads.load_before, ({}, 0, TID)),
-        (reads.load_before, ([], 0, TID, TID)),
-        (reads.load_before, ({}, "0", TID, TID)),
         (reads.plan_unchanged, ([], 0, {}, {}, [], [], 0)),
         (reads.encode_records, ([], TID, 0, 0, 0, 0)),
         (reads.enter, ([], {}, fsBucket)),

@@ -22,6 +22,7 @@ from perdure.native.loading import (
     reads,
     scanner,
     storing,
+    view,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "reads",
     "scanner",
     "storing",
+    "view",
 ]

@@ -8,6 +8,7 @@
 #define _POSIX_C_SOURCE 200809L /* clock_gettime, nanosleep */
 
 #include "objects.h"
+#include "view.h"
 
 #include <time.h>
 
@@ -167,17 +168,25 @@ static void give_way(int64_t *last_ns) {
 
 /* Loading: gives ghosts their state. See loading.Loader.set_state. */
 
+typedef PyObject *(*Fast)(PyObject *, PyObject *const *, Py_ssize_t);
+
 typedef struct {
     PyObject_HEAD
     Latch *latch;
     PyObject *otherwise;
     PyObject *special; /* a class whose objects need more than a record */
     PyObject *load_at; /* load_at(oid, start) returns (record, serial, ...) */
+    PyObject *relay;   /* where that is the call of one; not a reference of its own */
     PyObject *start;
     PyObject *set_state; /* set_state(obj, record) */
+    PyObject *decoder;   /* whose method that is, where it is in C; not a reference of its own */
+    Fast decode;         /* and its function */
     Py_ssize_t loads;
     int64_t gave_way_ns;
 } Loading;
+
+/* What the module _view offers, NULL where it is not there. */
+static const struct view_calls *view;
 
 static PyObject *loading_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *latch, *otherwise, *special;
@@ -208,6 +217,8 @@ static int loading_traverse(PyObject *op, visitproc visit, void *arg) {
 
 static int loading_clear(PyObject *op) {
     Loading *self = (Loading *)op;
+    self->relay = NULL;
+    self->decode = NULL;
     Py_CLEAR(self->otherwise);
     Py_CLEAR(self->special);
     Py_CLEAR(self->load_at);
@@ -237,44 +248,84 @@ static PyObject *load_otherwise(Loading *self, PyObject *obj) {
     return result;
 }
 
+/* Give an object the state in a record, and note its serial and size; 0 with an exception. */
+static int take_record(Loading *self, cPersistentObject *obj, PyObject *record,
+                       const char *serial) {
+    /* Whatever runs meanwhile may replace them. */
+    PyObject *set_state = Py_NewRef(self->set_state), *done;
+    PyObject *args[2] = {(PyObject *)obj, record};
+    if (self->decode != NULL)
+        done = self->decode(self->decoder, args, 2);
+    else
+        done = PyObject_CallFunctionObjArgs(set_state, args[0], args[1], NULL);
+    Py_DECREF(set_state);
+    if (done == NULL)
+        return 0;
+    Py_DECREF(done);
+    memcpy(obj->serial, serial, 8);
+    note_size(obj, PyBytes_Size(record));
+    self->loads++;
+    return 1;
+}
+
+/* Load an object from what `load_at` returns. 1: done, 0: not for here, -1: an error. */
+static int load_by_call(Loading *self, cPersistentObject *obj, PyObject *oid, PyObject *start) {
+    PyObject *load_at = Py_NewRef(self->load_at), *found;
+    int result = 0;
+    found = PyObject_CallFunctionObjArgs(load_at, oid, start, NULL);
+    Py_DECREF(load_at);
+    if (found == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_KeyError))
+            return -1;
+        PyErr_Clear(); /* it will be raised again, with more to say */
+        return 0;
+    }
+    if (PyTuple_Check(found) && PyTuple_Size(found) >= 2) {
+        PyObject *record = PyTuple_GetItem(found, 0), *serial = PyTuple_GetItem(found, 1);
+        if (PyBytes_Check(record) && PyBytes_Check(serial) && PyBytes_Size(serial) == 8)
+            result = take_record(self, obj, record, PyBytes_AsString(serial)) ? 1 : -1;
+    }
+    Py_DECREF(found);
+    return result;
+}
+
+static int is_eight_bytes(PyObject *object) {
+    return PyBytes_CheckExact(object) && PyBytes_Size(object) == 8;
+}
+
 /* Load an object, holding the latch. 1: done, 0: not for here, -1: an error. */
 static int load(Loading *self, cPersistentObject *obj) {
-    PyObject *found, *record, *serial, *done, *load_at, *set_state, *start, *oid = obj->oid;
-    int result = 0;
+    PyObject *start, *oid = obj->oid;
+    enum found found = LEFT;
+    struct revision revision;
+    int result;
     if (oid == NULL || self->load_at == NULL || self->start == NULL || self->set_state == NULL)
         return 0;
     /* Whatever runs meanwhile may replace them. */
-    load_at = Py_NewRef(self->load_at);
-    set_state = Py_NewRef(self->set_state);
     start = Py_NewRef(self->start);
     Py_INCREF(oid);
-    found = PyObject_CallFunctionObjArgs(load_at, oid, start, NULL);
-    if (found == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_KeyError))
-            PyErr_Clear(); /* it will be raised again, with more to say */
-        else
-            result = -1;
-    } else if (PyTuple_Check(found) && PyTuple_Size(found) >= 2) {
-        record = PyTuple_GetItem(found, 0);
-        serial = PyTuple_GetItem(found, 1);
-        if (PyBytes_Check(record) && PyBytes_Check(serial) && PyBytes_Size(serial) == 8) {
-            done = PyObject_CallFunctionObjArgs(set_state, (PyObject *)obj, record, NULL);
-            if (done == NULL) {
-                result = -1;
-            } else {
-                Py_DECREF(done);
-                memcpy(obj->serial, PyBytes_AsString(serial), 8);
-                note_size(obj, PyBytes_Size(record));
-                self->loads++;
-                result = 1;
-            }
-        }
+    if (self->relay != NULL && is_eight_bytes(oid) && is_eight_bytes(start)) {
+        PyObject *relay = Py_NewRef(self->relay);
+        found = view->relay_find(relay, (const unsigned char *)PyBytes_AsString(oid),
+                                 (const unsigned char *)PyBytes_AsString(start), &revision);
+        Py_DECREF(relay);
     }
-    Py_XDECREF(found);
+    switch (found) {
+    case FOUND:
+        result = take_record(self, obj, revision.data, (const char *)revision.tid) ? 1 : -1;
+        Py_DECREF(revision.data);
+        break;
+    case YOUNGER:
+        result = 0;
+        break;
+    case LEFT:
+        result = load_by_call(self, obj, oid, start);
+        break;
+    default:
+        result = -1;
+    }
     Py_DECREF(oid);
     Py_DECREF(start);
-    Py_DECREF(set_state);
-    Py_DECREF(load_at);
     return result;
 }
 
@@ -301,11 +352,49 @@ static PyMethodDef loading_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* Take note of what `load_at` and `set_state` are, so that no call need find out. */
+
+static PyObject *attribute_of(PyObject *held) { return Py_NewRef(held == NULL ? Py_None : held); }
+
+static PyObject *get_load_at(Loading *self, void *Py_UNUSED(ignored)) {
+    return attribute_of(self->load_at);
+}
+
+static int set_load_at(Loading *self, PyObject *value, void *Py_UNUSED(ignored)) {
+    PyObject *before = self->load_at;
+    int is_relay = view != NULL && value != NULL && PyCFunction_CheckExact(value) &&
+                   PyCFunction_GetFunction(value) == view->relay_call;
+    self->load_at = Py_XNewRef(value);
+    self->relay = is_relay ? PyCFunction_GetSelf(value) : NULL;
+    Py_XDECREF(before);
+    return 0;
+}
+
+static PyObject *get_set_state(Loading *self, void *Py_UNUSED(ignored)) {
+    return attribute_of(self->set_state);
+}
+
+static int set_set_state(Loading *self, PyObject *value, void *Py_UNUSED(ignored)) {
+    PyObject *before = self->set_state;
+    int is_fast = value != NULL && PyCFunction_CheckExact(value) &&
+                  PyCFunction_GetFlags(value) == METH_FASTCALL;
+    self->set_state = Py_XNewRef(value);
+    self->decoder = is_fast ? PyCFunction_GetSelf(value) : NULL;
+    self->decode = is_fast ? (Fast)(void (*)(void))PyCFunction_GetFunction(value) : NULL;
+    Py_XDECREF(before);
+    return 0;
+}
+
+static PyGetSetDef loading_attributes[] = {
+    {"load_at", (getter)get_load_at, (setter)set_load_at,
+     "called with oid and start, returns (record, serial, ...) or None", NULL},
+    {"set_state", (getter)get_set_state, (setter)set_set_state, "called with object and record",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMemberDef loading_members[] = {
-    {"load_at", T_OBJECT, offsetof(Loading, load_at), 0,
-     "called with oid and start, returns (record, serial, ...) or None"},
     {"start", T_OBJECT, offsetof(Loading, start), 0, "the tid before which to read"},
-    {"set_state", T_OBJECT, offsetof(Loading, set_state), 0, "called with object and record"},
     {"loads", T_PYSSIZET, offsetof(Loading, loads), READONLY, "how many objects were loaded here"},
     {NULL, 0, 0, 0, NULL},
 };
@@ -318,6 +407,7 @@ static PyType_Slot loading_slots[] = {
     {Py_tp_clear, loading_clear},
     {Py_tp_methods, loading_methods},
     {Py_tp_members, loading_members},
+    {Py_tp_getset, loading_attributes},
     {0, NULL},
 };
 
@@ -432,131 +522,6 @@ static PyType_Spec registering_spec = {
     .slots = registering_slots,
 };
 
-/* Relay: passes (oid, tid) on, as a storage does that can change its file.
-
-   The target is replaced as a whole, and held during a call: whoever is in the midst
-   of one goes on with what it began with. */
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *target; /* (function or None, first, second, otherwise) */
-} Relay;
-
-static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    if (PyTuple_Size(args) != 0 || kwargs != NULL) {
-        PyErr_SetString(PyExc_TypeError, "Relay takes no arguments");
-        return NULL;
-    }
-    return ((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
-}
-
-static int relay_traverse(PyObject *op, visitproc visit, void *arg) {
-    Py_VISIT(Py_TYPE(op));
-    Py_VISIT(((Relay *)op)->target);
-    return 0;
-}
-
-static int relay_clear(PyObject *op) {
-    Py_CLEAR(((Relay *)op)->target);
-    return 0;
-}
-
-static void relay_dealloc(PyObject *op) {
-    PyTypeObject *type = Py_TYPE(op);
-    PyObject_GC_UnTrack(op);
-    relay_clear(op);
-    ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
-    Py_DECREF(type);
-}
-
-static PyObject *relay_aim(Relay *self, PyObject *args) {
-    PyObject *function, *first, *second, *otherwise, *target, *before;
-    if (!PyArg_ParseTuple(args, "OOOO:aim", &function, &first, &second, &otherwise))
-        return NULL;
-    target = PyTuple_Pack(4, function, first, second, otherwise);
-    if (target == NULL)
-        return NULL;
-    before = self->target;
-    self->target = target;
-    Py_XDECREF(before);
-    Py_RETURN_NONE;
-}
-
-/* Pass on arguments that have names, or are too few or too many. */
-static PyObject *call_with_names(PyObject *function, PyObject *const *args, Py_ssize_t nargs,
-                                 PyObject *names) {
-    PyObject *positional = PyTuple_New(nargs), *named = PyDict_New(), *result = NULL;
-    Py_ssize_t n;
-    if (positional == NULL || named == NULL)
-        goto done;
-    for (n = 0; n < nargs; n++)
-        if (PyTuple_SetItem(positional, n, Py_NewRef(args[n])) < 0)
-            goto done;
-    for (n = 0; names != NULL && n < PyTuple_Size(names); n++)
-        if (PyDict_SetItem(named, PyTuple_GetItem(names, n), args[nargs + n]) < 0)
-            goto done;
-    result = PyObject_Call(function, positional, named);
-done:
-    Py_XDECREF(positional);
-    Py_XDECREF(named);
-    return result;
-}
-
-static PyObject *relay_call(Relay *self, PyObject *const *args, Py_ssize_t nargs,
-                            PyObject *names) {
-    PyObject *target = self->target, *function, *result;
-    if (target == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "the relay is not aimed yet");
-        return NULL;
-    }
-    Py_INCREF(target);
-    if (nargs != 2 || names != NULL) {
-        result = call_with_names(PyTuple_GetItem(target, 3), args, nargs, names);
-        Py_DECREF(target);
-        return result;
-    }
-    function = PyTuple_GetItem(target, 0);
-    result = Py_NewRef(Py_NotImplemented);
-    if (function != Py_None) {
-        Py_DECREF(result);
-        result = PyObject_CallFunctionObjArgs(function, PyTuple_GetItem(target, 1),
-                                              PyTuple_GetItem(target, 2), args[0], args[1],
-                                              NULL);
-    }
-    if (result == Py_NotImplemented) {
-        Py_DECREF(result);
-        result = PyObject_CallFunctionObjArgs(PyTuple_GetItem(target, 3), args[0], args[1], NULL);
-    }
-    Py_DECREF(target);
-    return result;
-}
-
-static PyMethodDef relay_methods[] = {
-    {"aim", (PyCFunction)relay_aim, METH_VARARGS,
-     "Call function(first, second, oid, tid) from now on; otherwise(oid, tid) where that is None "
-     "or returns NotImplemented."},
-    {"call", (PyCFunction)(void (*)(void))relay_call, METH_FASTCALL | METH_KEYWORDS,
-     "Pass oid and tid on."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyType_Slot relay_slots[] = {
-    {Py_tp_doc, "Passes oid and tid on to a function that can be exchanged."},
-    {Py_tp_new, relay_new},
-    {Py_tp_dealloc, relay_dealloc},
-    {Py_tp_traverse, relay_traverse},
-    {Py_tp_clear, relay_clear},
-    {Py_tp_methods, relay_methods},
-    {0, NULL},
-};
-
-static PyType_Spec relay_spec = {
-    .name = "perdure.native._jar.Relay",
-    .basicsize = sizeof(Relay),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = relay_slots,
-};
-
 static PyMethodDef functions[] = {
     {"commit_begins", commit_begins, METH_NOARGS, "Have threads that load give way."},
     {"commit_ends", commit_ends, METH_NOARGS, "End what commit_begins began."},
@@ -578,17 +543,35 @@ static PyTypeObject *add_type(PyObject *module, const char *name, PyType_Spec *s
     return (PyTypeObject *)type;
 }
 
+/* Find the module _view, which may be missing; -1 with an exception. */
+static int find_view(void) {
+    PyObject *module = PyImport_ImportModule(VIEW_MODULE), *capsule;
+    if (module == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_ImportError))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    capsule = PyObject_GetAttrString(module, VIEW_CAPSULE);
+    Py_DECREF(module);
+    if (capsule == NULL)
+        return -1;
+    /* The module stays, so what the capsule leads to does. */
+    view = PyCapsule_GetPointer(capsule, VIEW_MODULE "." VIEW_CAPSULE);
+    Py_DECREF(capsule);
+    return view == NULL ? -1 : 0;
+}
+
 PyMODINIT_FUNC PyInit__jar(void) {
     PyObject *module;
-    if (find_persistent() < 0)
+    if (find_persistent() < 0 || find_view() < 0)
         return NULL;
     module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;
     latch_type = add_type(module, "Latch", &latch_spec);
     if (latch_type == NULL || add_type(module, "Loading", &loading_spec) == NULL ||
-        add_type(module, "Registering", &registering_spec) == NULL ||
-        add_type(module, "Relay", &relay_spec) == NULL)
+        add_type(module, "Registering", &registering_spec) == NULL)
         Py_CLEAR(module);
     return module;
 }

@@ -33,14 +33,3 @@ class Registering:
         /,
     ) -> None: ...
     def register(self, obj: Any, /) -> None: ...
-
-class Relay:
-    def aim(
-        self,
-        function: Callable[..., Any] | None,
-        first: object,
-        second: object,
-        otherwise: Callable[[bytes, bytes], Any],
-        /,
-    ) -> None: ...
-    def call(self, oid: bytes, tid: bytes) -> Any: ...

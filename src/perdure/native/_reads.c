@@ -1,5 +1,5 @@
-/* What a file storage does for each object: finding and reading its record, planning that
- * it be written, its bytes in a transaction, its place in the index.
+/* What a file storage does for each object that is written: planning that it be, its bytes in
+ * a transaction, its place in the index; and what it tells of the past.
  *
  *     record := oid:8 tid:8 previous:8 transaction:8 zero:2 size:8 (data | back:8)
  *
@@ -18,8 +18,6 @@
 #include "index.h"
 
 #define HEADER_SIZE 42
-#define READ_AHEAD 1024
-#define LARGEST (1 << 20) /* beyond, the pure function looks first whether the file has so much */
 
 static uint64_t number_at(const unsigned char *at, int size) {
     uint64_t number = 0;
@@ -61,71 +59,6 @@ static PyObject *tuple_of(PyObject *one, PyObject *two, PyObject *three) {
     Py_XDECREF(two);
     Py_XDECREF(three);
     return made;
-}
-
-static PyObject *load_before(PyObject *Py_UNUSED(module), PyObject *const *args,
-                             Py_ssize_t nargs) {
-    unsigned char ahead[READ_AHEAD];
-    unsigned char next_tid[8];
-    const unsigned char *oid, *tid;
-    int descriptor, has_next = 0;
-    int64_t place;
-    uint64_t size, previous;
-    Py_ssize_t got;
-    PyObject *data;
-    if (nargs != 4 || !is_index(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "expected pages, a descriptor, an oid and a tid");
-        return NULL;
-    }
-    descriptor = (int)PyLong_AsLong(args[1]);
-    if (descriptor == -1 && PyErr_Occurred())
-        return NULL;
-    oid = eight_bytes(args[2]);
-    tid = eight_bytes(args[3]);
-    if (oid == NULL || tid == NULL)
-        Py_RETURN_NOTIMPLEMENTED;
-    place = index_position(args[0], oid);
-    if (place < 0)
-        return NULL;
-    if (place == 0)
-        Py_RETURN_NOTIMPLEMENTED;
-    for (;;) {
-        got = read_at(descriptor, ahead, READ_AHEAD, place);
-        if (got < HEADER_SIZE || memcmp(ahead, oid, 8) != 0 || number_at(ahead + 32, 2) != 0)
-            Py_RETURN_NOTIMPLEMENTED;
-        previous = number_at(ahead + 16, 8);
-        if (previous >= (uint64_t)place)
-            Py_RETURN_NOTIMPLEMENTED;
-        if (memcmp(ahead + 8, tid, 8) < 0)
-            break;
-        if (previous == 0)
-            Py_RETURN_NONE;
-        memcpy(next_tid, ahead + 8, 8);
-        has_next = 1;
-        place = (int64_t)previous;
-    }
-    size = number_at(ahead + 34, 8);
-    if (size == 0 || size > LARGEST)
-        Py_RETURN_NOTIMPLEMENTED;
-    got -= HEADER_SIZE;
-    if (size <= (uint64_t)got) {
-        data = PyBytes_FromStringAndSize((const char *)ahead + HEADER_SIZE, (Py_ssize_t)size);
-    } else {
-        unsigned char *into;
-        Py_ssize_t rest = (Py_ssize_t)size - got;
-        data = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-        if (data == NULL)
-            return NULL;
-        into = (unsigned char *)PyBytes_AsString(data);
-        memcpy(into, ahead + HEADER_SIZE, (size_t)got);
-        if (read_at(descriptor, into + got, (size_t)rest, place + HEADER_SIZE + got) != rest) {
-            Py_DECREF(data);
-            Py_RETURN_NOTIMPLEMENTED;
-        }
-    }
-    return tuple_of(data, PyBytes_FromStringAndSize((const char *)ahead + 8, 8),
-                    has_next ? PyBytes_FromStringAndSize((const char *)next_tid, 8)
-                             : Py_NewRef(Py_None));
 }
 
 /* Planning */
@@ -396,8 +329,6 @@ failed:
 }
 
 static PyMethodDef methods[] = {
-    {"load_before", (PyCFunction)(void (*)(void))load_before, METH_FASTCALL,
-     "Return what `View.load_before` does; NotImplemented where that must look."},
     {"plan_unchanged", (PyCFunction)(void (*)(void))plan_unchanged, METH_FASTCALL,
      "Plan records whose objects nobody changed; return the number of the first other one."},
     {"plan_undone", plan_undone, METH_VARARGS,
@@ -414,7 +345,7 @@ static PyMethodDef methods[] = {
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "perdure.native._reads",
-    .m_doc = "Records of a data file: found, read, planned and encoded.",
+    .m_doc = "Records of a data file: planned, encoded, entered in the index.",
     .m_size = -1,
     .m_methods = methods,
 };

@@ -1,16 +1,7 @@
-"""Records of a data file: found, read, planned and encoded."""
+"""Records of a data file: planned, encoded, entered in the index."""
 
 from collections.abc import Callable
-from types import NotImplementedType
 from typing import Any
-
-def load_before(
-    pages: dict[bytes, Any], descriptor: int, oid: bytes, tid: bytes, /
-) -> tuple[bytes, bytes, bytes | None] | NotImplementedType | None:
-    """Return what was current just before `tid`; None if the object is younger.
-
-    `NotImplemented` stands for what is not usual: the pure function finds out, and says so.
-    """
 
 def plan_unchanged(
     records: tuple[tuple[bytes, bytes, bytes], ...],

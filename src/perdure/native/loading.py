@@ -20,13 +20,14 @@ __all__ = [
     "reads",
     "scanner",
     "storing",
+    "view",
 ]
 
 SWITCH: Final = "PERDURE_NATIVE"
 """The environment variable that, being 0 when Perdure is imported, switches native code off."""
 
 _SWITCHED_OFF: Final = os.environ.get(SWITCH) == "0"
-_NAMES: Final = ("scanner", "filescan", "decoder", "encoder", "reads", "jar", "storing")
+_NAMES: Final = ("scanner", "filescan", "decoder", "encoder", "reads", "view", "jar", "storing")
 
 _problems: dict[str, str | None] = {}
 
@@ -59,8 +60,9 @@ if TYPE_CHECKING:
     from perdure.native import _reads as reads
     from perdure.native import _scanner as scanner
     from perdure.native import _storing as storing
+    from perdure.native import _view as view
 else:
-    scanner, filescan, decoder, encoder, reads, jar, storing = map(_load, _NAMES)
+    scanner, filescan, decoder, encoder, reads, view, jar, storing = map(_load, _NAMES)
 
 
 def native_problems() -> dict[str, str | None]:

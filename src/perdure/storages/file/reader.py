@@ -12,6 +12,7 @@ from perdure import native
 from perdure.errors import CorruptDataError, POSKeyError
 from perdure.ids import after, oid_repr
 from perdure.interfaces import Loaded, PlainRevision
+from perdure.storages.file.blocks import KEPT_BYTES, MASK, SHIFT, Blocks
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.format import (
     NUMBER,
@@ -39,25 +40,63 @@ from_bytes = int.from_bytes
 class View:
     """The visible records of `file`: those before `end`, the current ones found by `index`.
 
-    `last_tid` is the newest transaction's.
+    `last_tid` is the newest transaction's. Up to `kept_bytes` of the file are kept in memory,
+    nothing where that is 0.
     """
 
-    __slots__ = ("_descriptor", "_page", "_pages", "end", "file", "index", "last_tid")
+    __slots__ = (
+        "_block",
+        "_blocks",
+        "_descriptor",
+        "_page",
+        "end",
+        "file",
+        "index",
+        "last_tid",
+        "records",
+    )
 
-    def __init__(self, file: DataFile, index: PositionIndex, end: int, last_tid: bytes) -> None:
+    def __init__(
+        self,
+        file: DataFile,
+        index: PositionIndex,
+        end: int,
+        last_tid: bytes,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
         self.file = file
         self.index = index
         self.end = end
         self.last_tid = last_tid
         self._descriptor = file.descriptor
-        self._pages = index.pages
         self._page = index.pages.get
+        self.keep(kept_bytes)
+
+    def keep(self, kept_bytes: int) -> None:
+        """Begin anew to keep blocks of the file in memory, up to `kept_bytes`."""
+        if native.view:
+            pages, file = self.index.pages, self.file
+            self.records = native.view.Records(pages, file, file.descriptor, self.end, kept_bytes)
+            self.pure_keep(0)  # who gets here without it, must look at the file
+        else:
+            self.pure_keep(kept_bytes)
+
+    def pure_keep(self, kept_bytes: int) -> None:
+        """Do it for `pure_load_before`."""
+        self._blocks = Blocks(self.file, kept_bytes)
+        self._block = self._blocks.recent.get
 
     def publish(self, tid: bytes, positions: dict[bytes, int], end: int) -> None:
         """Make a transaction visible that ends at `end` of the file."""
         # Records first: whoever sees the new tid must already find its records.
         self.index.update(positions)
+        self.reach(tid, end)
+
+    def reach(self, tid: bytes, end: int) -> None:
+        """Have `end` and `last_tid` include transactions whose records are in the index."""
         self.end = end
+        if native.view:
+            self.records.end = end
         self.last_tid = tid
 
     def load(self, oid: bytes) -> Loaded:
@@ -80,36 +119,55 @@ class View:
             raise POSKeyError(oid)
         position = from_bytes(found, "big")
         next_tid = None
-        descriptor = self._descriptor
         while True:
-            try:
-                ahead = pread(descriptor, _READ_AHEAD, position)
-            except OSError as error:
-                raise self.file.unreadable(position, error) from error
-            if len(ahead) < _HEADER_SIZE:
-                self._header_of(oid, position, ahead)  # which says what is wrong; so below
-            found_oid, found_tid, previous, version_size, size = _unpack_needed(ahead)
+            ahead = self._block(position >> SHIFT)
+            at = position & MASK
+            start = at + _HEADER_SIZE
+            if ahead is None or len(ahead) < start:
+                ahead, at = self._ahead(position)
+                start = at + _HEADER_SIZE
+                if len(ahead) < start:
+                    self._header_of(oid, position, ahead)  # which says what is wrong; so below
+            found_oid, found_tid, previous, version_size, size = _unpack_needed(ahead, at)
             if found_oid != oid or version_size or previous >= position:
-                self._header_of(oid, position, ahead)
+                self._header_of(oid, position, ahead[at:start])
             if found_tid < tid:
                 break
             if not previous:
                 return None
             next_tid = found_tid
             position = previous
-        end = _HEADER_SIZE + size
-        if size and end <= len(ahead):
-            return ahead[_HEADER_SIZE:end], found_tid, next_tid
-        return self._record(oid, position)[1], found_tid, next_tid
+        end = start + size
+        if not size:
+            return self._record(oid, position)[1], found_tid, next_tid
+        if end <= len(ahead):
+            return ahead[start:end], found_tid, next_tid
+        data = self.file.read_exactly(position + _HEADER_SIZE, size, oid)
+        return data, found_tid, next_tid
+
+    def _ahead(self, position: int) -> tuple[bytes, int]:
+        """Return bytes that have the header of a record, and where in them it is.
+
+        Mostly they have the record too. Where the file ends before the header does,
+        they are what there is of it.
+        """
+        try:
+            at = position & MASK
+            block = self._blocks.get(position >> SHIFT, self.end)
+            if len(block) >= at + _HEADER_SIZE:
+                return block, at
+            return pread(self._descriptor, _READ_AHEAD, position), 0
+        except OSError as error:
+            raise self.file.unreadable(position, error) from error
 
     def native_load_before(self, oid: bytes, tid: bytes) -> PlainRevision | None:
         """Return what `pure_load_before` does."""
-        found = native.reads.load_before(self._pages, self._descriptor, oid, tid)
+        found = self.records.load_before(oid, tid)
         if found is NotImplemented:
             return self.pure_load_before(oid, tid)
         return found
 
-    load_before = native_load_before if native.reads else pure_load_before
+    load_before = native_load_before if native.view else pure_load_before
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:
         """Return the record that the transaction `serial` wrote; `POSKeyError` if none."""

@@ -136,7 +136,7 @@ class FileStorage:
         self._closed_at: bytes | None = None  # the last tid, when it was closed in order
         self._verify_reads = verify_reads
         self._verifier: Verifier | None = None
-        self._relay = native.jar.Relay() if native.jar and native.reads else None
+        self._relay = native.view.Relay() if native.view else None
         if self._relay and type(self).loadBefore is FileStorage.loadBefore:
             # What connections load by: no Python between them and the file.
             vars(self).update(loadBefore=self._relay.call)
@@ -267,16 +267,11 @@ class FileStorage:
         self._verifier = Verifier(view) if view is not None and self._verify_reads else None
         self._view = view
         if self._relay and view is None:
-            self._relay.aim(None, None, None, self._refuse_to_load)
+            self._relay.aim(None, self._refuse_to_load)
         elif self._relay and self._verifier is not None:
-            self._relay.aim(None, None, None, partial(FileStorage.loadBefore, self))
+            self._relay.aim(None, partial(FileStorage.loadBefore, self))
         elif self._relay and view is not None:
-            self._relay.aim(
-                native.reads.load_before,
-                view.index.pages,
-                view.file.descriptor,
-                view.pure_load_before,
-            )
+            self._relay.aim(view.records, view.pure_load_before)
 
     def _refuse_to_load(self, oid: bytes, tid: bytes) -> NoReturn:
         raise self._closed()

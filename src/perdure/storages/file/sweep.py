@@ -53,6 +53,5 @@ class Sweeper:
         if not sweep.transactions:
             return None
         view.index.take_in((first[:6], positions.page(first)) for first in positions.prefixes())
-        view.end = sweep.position
-        view.last_tid = sweep.last_tid
+        view.reach(sweep.last_tid, sweep.position)
         return sweep.durable

@@ -27,6 +27,8 @@ class Verifier:
     """
 
     def __init__(self, view: View, largest_bytes: int = LARGEST_BYTES) -> None:
+        # What is verified is read at the same time as what is loaded, and not long after it.
+        view.keep(0)
         self._view = view
         self._largest_bytes = largest_bytes
         self._tids: set[bytes] = set()
