@@ -13,8 +13,9 @@ is printed.
 """
 
 import logging
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from perdure.faces import loading
 
 if TYPE_CHECKING:
     from persistent import Persistent
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from persistent.timestamp import TimeStamp
 
     from perdure.objects.blob import Blob
-    from perdure.opening import DB, connection, open
+    from perdure.opening.addressed import connection, open
+    from perdure.opening.database import DB
     from perdure.storages.demo import DemoStorage
     from perdure.storages.file import FileStorage
     from perdure.storages.memory import MappingStorage
@@ -50,7 +52,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _WHERE = {
     "Blob": "perdure.objects.blob",
-    "DB": "perdure.opening",
+    "DB": "perdure.opening.database",
     "DemoStorage": "perdure.storages.demo",
     "FileStorage": "perdure.storages.file",
     "MappingStorage": "perdure.storages.memory",
@@ -58,19 +60,12 @@ _WHERE = {
     "PersistentList": "persistent.list",
     "PersistentMapping": "persistent.mapping",
     "TimeStamp": "persistent.timestamp",
-    "connection": "perdure.opening",
-    "open": "perdure.opening",
+    "connection": "perdure.opening.addressed",
+    "open": "perdure.opening.addressed",
 }
 
-
 if not TYPE_CHECKING:  # a type checker shall notice names that are not there
-
-    def __getattr__(name: str) -> Any:
-        if name not in _WHERE:
-            raise AttributeError(f"module 'perdure' has no attribute {name!r}")
-        value = getattr(import_module(_WHERE[name]), name)
-        globals()[name] = value  # found without asking the next time
-        return value
+    __getattr__ = loading(__name__, _WHERE)
 
 
 def __dir__() -> list[str]:

@@ -5,7 +5,6 @@ However large a file is, it is never read as a whole. Errors are `OSError`.
 
 import errno
 import os
-import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +30,7 @@ NO_LINKS: Final = frozenset((errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLI
 
 def unused_path(directory: str | os.PathLike[str], prefix: str, suffix: str) -> Path:
     """Return a path at which nothing is, nor will be by chance."""
-    return Path(directory, f"{prefix}{secrets.token_hex(8)}{suffix}")
+    return Path(directory, f"{prefix}{os.urandom(8).hex()}{suffix}")
 
 
 def move(operations: FileOperations, source: Path, target: Path) -> None:

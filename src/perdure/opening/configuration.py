@@ -21,7 +21,7 @@ from perdure.opening.registry import Scheme
 from perdure.opening.sections import DatabaseSection, open_section
 from perdure.opening.writing import address_text
 
-__all__ = ["ZCONFIG"]
+__all__ = ["SCHEMES"]
 
 _OURS: Final = Path(__file__).resolve().parents[1]
 
@@ -100,16 +100,18 @@ def _sections() -> tuple[str, str]:
     return "perdure.opening", "sections.xml"
 
 
-ZCONFIG: Final = Scheme(
-    Form(
-        "zconfig",
-        "zconfig:/etc/app.conf#main",
-        text="path",
-        text_needed=True,
-        text_kind=PATH,
-        fragment="section",
-        options={"path": PATH, "read_only": FLAG, "section": TEXT},
+SCHEMES: Final = (
+    Scheme(
+        Form(
+            "zconfig",
+            "zconfig:/etc/app.conf#main",
+            text="path",
+            text_needed=True,
+            text_kind=PATH,
+            fragment="section",
+            options={"path": PATH, "read_only": FLAG, "section": TEXT},
+        ),
+        _open,
+        _database_options,
     ),
-    _open,
-    _database_options,
 )

@@ -1,4 +1,4 @@
-"""The schemes of layers that transform records and of one that replicates them."""
+"""The schemes of layers: over a base, in the past, transforming records, replicating them."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -10,21 +10,32 @@ from typing import Any
 from perdure.errors import AddressError
 from perdure.interfaces import Storage
 from perdure.opening.address import Address, Form
-from perdure.opening.options import FLAG, PATH, SECONDS, TEXT, level_up_to
+from perdure.opening.options import FLAG, PATH, SECONDS, TEXT, TIME, level_up_to
 from perdure.opening.registry import Scheme
 from perdure.opening.writing import address_text
 from perdure.records.compression import Compression
+from perdure.storages.before import BeforeStorage
+from perdure.storages.demo import DemoStorage
 from perdure.storages.dictionaries import read_dictionary
 from perdure.storages.keys import keys_from_environment, keys_from_file
 from perdure.storages.layers import compressed, encrypted
 from perdure.storages.replica import check_backup
 from perdure.storages.replicating import ReplicatingStorage
 
-__all__ = ["LAYER_SCHEMES"]
+__all__ = ["SCHEMES"]
 
 log = logging.getLogger("perdure.opening")
 
 _MOST_BACKUPS = 8
+
+
+def _open_demo(address: Address, layers: Sequence[Storage]) -> Storage:
+    base, *changes = layers
+    return DemoStorage(base=base, changes=changes[0] if changes else None)
+
+
+def _open_before(address: Address, layers: Sequence[Storage]) -> Storage:
+    return BeforeStorage(layers[0], address.text)
 
 
 def _open_zstd(address: Address, layers: Sequence[Storage]) -> Storage:
@@ -115,6 +126,23 @@ def _backup(
     return lambda: there.pop() if there else opener()
 
 
+_DEMO = Form(
+    "demo",
+    "demo:(file:base.fs)/(file:changes.fs)",
+    min_layers=1,
+    max_layers=2,
+    layers_only_read=1,
+)
+_BEFORE = Form(
+    "before",
+    "before:2026-11-01T00:00Z/(file:app.fs)",
+    text="time",
+    text_needed=True,
+    text_kind=TIME,
+    min_layers=1,
+    max_layers=1,
+    layers_only_read=1,
+)
 _ZSTD = Form(
     "zstd",
     "zstd:(file:app.fs)",
@@ -141,7 +169,9 @@ _REPLICATE = Form(
     options={"synchronous": FLAG, "timeout": SECONDS},
 )
 
-LAYER_SCHEMES = (
+SCHEMES = (
+    Scheme(_DEMO, _open_demo),
+    Scheme(_BEFORE, _open_before),
     Scheme(_ZSTD, _open_zstd),
     Scheme(_ZLIB, _open_zlib),
     Scheme(_ENCRYPT, _open_encrypt),

@@ -1,4 +1,7 @@
-"""The schemes that Perdure brings: one storage each, and how its options are spelled."""
+"""The schemes of storages that stand on no other: a file, and memory.
+
+How their options are spelled stands here, too. Each is one of `SCHEMES`, for `registry`.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,18 +12,14 @@ from perdure.errors import AddressError
 from perdure.fileops import FileOperations
 from perdure.interfaces import Storage
 from perdure.opening.address import Address, Form
-from perdure.opening.configuration import ZCONFIG
-from perdure.opening.layerschemes import LAYER_SCHEMES
 from perdure.opening.options import FLAG, PATH, SIZE, TIME, one_of
-from perdure.opening.registry import Scheme, register
+from perdure.opening.registry import Scheme
 from perdure.opening.writing import address_text
-from perdure.storages.before import BeforeStorage
-from perdure.storages.demo import DemoStorage
 from perdure.storages.file import FileStorage
 from perdure.storages.file.checkpoints import CHECKPOINT_BYTES
 from perdure.storages.memory import MappingStorage
 
-__all__ = ["BUILT_IN"]
+__all__ = ["SCHEMES"]
 
 
 def _open_file(address: Address, layers: Sequence[Storage]) -> Storage:
@@ -41,7 +40,11 @@ def _open_file(address: Address, layers: Sequence[Storage]) -> Storage:
         stop=options.get("stop"),
         verify_reads=options.get("verify_reads", False),
     )
-    return DemoStorage(base=storage) if options.get("demostorage") else storage
+    if not options.get("demostorage"):
+        return storage
+    from perdure.storages.demo import DemoStorage  # with layers under it that few files need
+
+    return DemoStorage(base=storage)
 
 
 def _blob_directory(options: Mapping[str, Any], read_only: bool) -> str | None:
@@ -59,20 +62,11 @@ def _open_memory(address: Address, layers: Sequence[Storage]) -> Storage:
     return MappingStorage(address.text or "memory:")
 
 
-def _open_demo(address: Address, layers: Sequence[Storage]) -> Storage:
-    base, *changes = layers
-    return DemoStorage(base=base, changes=changes[0] if changes else None)
-
-
-def _open_before(address: Address, layers: Sequence[Storage]) -> Storage:
-    return BeforeStorage(layers[0], address.text)
-
-
 def _path(text: str) -> str:
     return str(Path(text).expanduser())
 
 
-BUILT_IN = (
+SCHEMES = (
     Scheme(
         Form(
             "file",
@@ -99,31 +93,4 @@ BUILT_IN = (
         _open_file,
     ),
     Scheme(Form("memory", "memory:", text="name"), _open_memory),
-    Scheme(
-        Form(
-            "demo",
-            "demo:(file:base.fs)/(file:changes.fs)",
-            min_layers=1,
-            max_layers=2,
-            layers_only_read=1,
-        ),
-        _open_demo,
-    ),
-    Scheme(
-        Form(
-            "before",
-            "before:2026-11-01T00:00Z/(file:app.fs)",
-            text="time",
-            text_needed=True,
-            text_kind=TIME,
-            min_layers=1,
-            max_layers=1,
-            layers_only_read=1,
-        ),
-        _open_before,
-    ),
-    ZCONFIG,
 )
-
-for scheme in (*BUILT_IN, *LAYER_SCHEMES):
-    register(scheme)

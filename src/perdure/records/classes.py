@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from types import EllipsisType, MethodType, NoneType, NotImplementedType
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from perdure.records.broken import Broken, BrokenClass, broken_class, find_global
 from perdure.records.codec import FindGlobal
@@ -141,7 +140,7 @@ def _is_exception(module: str, name: str) -> bool:
 
 def _inner(cls: Any, owner: Any, name: Any) -> Any:
     if isinstance(owner, type) and isinstance(name, str):
-        if name == "__new__" or (owner is ZoneInfo and name == "_unpickle"):
+        if name == "__new__" or (name == "_unpickle" and _is_zone_info(owner)):
             return getattr(owner, name)
         dotted = f"{owner.__qualname__}.{name}"
         if isinstance(owner, BrokenClass):
@@ -150,6 +149,12 @@ def _inner(cls: Any, owner: Any, name: Any) -> Any:
         if isinstance(inner, type) and inner.__qualname__ == dotted:
             return inner
     return Broken.__new__(cls, owner, name)
+
+
+def _is_zone_info(owner: type) -> bool:
+    from zoneinfo import ZoneInfo  # slow, and few records have one
+
+    return owner is ZoneInfo
 
 
 def _type(cls: Any, *args: Any) -> Any:
