@@ -5,7 +5,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from BTrees.fsBTree import fsBucket
 
 from perdure.ids import ZERO, after, p64
 from perdure.interfaces import TransactionMetaData
@@ -13,7 +12,7 @@ from perdure.storages.changes import Planned
 from perdure.storages.file import FileStorage, encoding
 from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.groups import CommitQueue
-from perdure.storages.file.index import PositionIndex, pure_enter
+from perdure.storages.file.index import PositionIndex
 from perdure.storages.file.reader import View
 from samples.file_operations import Unsynced
 
@@ -80,29 +79,6 @@ def test_what_is_not_usual_is_not_encoded(planned: dict[bytes, Planned[int]]) ->
     assert reads.encode_records(planned, TID, 4, 40, 1000, 1200) is None
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_positions_enter_the_same_pages(seed: int) -> None:
-    random = Random(seed)
-    pure, native = PositionIndex(), PositionIndex()
-    for _ in range(5):
-        oids = [random.randrange(1 << random.choice((8, 20, 63))) for _ in range(300)]
-        positions = {p64(oid): random.randrange(1, 1 << 48) for oid in oids}
-        pure_enter(pure.pages, positions, fsBucket)
-        reads.enter(native.pages, positions, fsBucket)
-    assert list(native.items()) == list(pure.items())
-    assert len(native) == len(pure) > 100
-
-
-def test_what_cannot_be_entered_is_an_error() -> None:
-    for positions in ({b"short": 1}, {p64(1): 1 << 48}):
-        with pytest.raises(ValueError, match="oids of 8 bytes"):
-            reads.enter({}, positions, fsBucket)
-    with pytest.raises(OverflowError):
-        reads.enter({}, {p64(1): -1}, fsBucket)
-    with pytest.raises(ZeroDivisionError):
-        reads.enter({}, {p64(1): 1}, lambda: 1 // 0)
-
-
 def queue_of(view: View) -> CommitQueue:
     return CommitQueue(view.end, lambda: None, lambda written: None, lambda error: error)
 
@@ -147,7 +123,6 @@ def test_wrong_arguments_are_refused() -> None:
     for function, arguments in (
         (reads.plan_unchanged, ([], 0, {}, {}, [], [], 0)),
         (reads.encode_records, ([], TID, 0, 0, 0, 0)),
-        (reads.enter, ([], {}, fsBucket)),
     ):
         with pytest.raises(TypeError):
             function(*arguments)
@@ -165,7 +140,7 @@ def test_nothing_is_leaked(storage: FileStorage) -> None:
         planned: dict[bytes, Planned[int]] = {}
         records.plan_unchanged(batch, 0, planned)
         _, positions = reads.encode_records(planned, TID, 4, 40, 1 << 20, 1 << 20)
-        reads.enter(PositionIndex().pages, positions, fsBucket)
+        PositionIndex().update(positions)
         for oid, _, _ in batch:
             view.native_load_before(oid, after(read))
 

@@ -1,5 +1,5 @@
 /* What a file storage does for each object that is written: planning that it be, its bytes in
- * a transaction, its place in the index; and what it tells of the past.
+ * a transaction; and what it tells of the past.
  *
  *     record := oid:8 tid:8 previous:8 transaction:8 zero:2 size:8 (data | back:8)
  *
@@ -270,64 +270,6 @@ failed:
     return NULL;
 }
 
-/* The index */
-
-static PyObject *enter(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs) {
-    PyObject *pages, *positions, *make_page, *oid, *number, *page = NULL;
-    unsigned char last[INDEX_PREFIX_SIZE];
-    Py_ssize_t item = 0;
-    if (nargs != 3 || !is_index(args[0]) || !PyDict_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "expected pages, positions and what makes a page");
-        return NULL;
-    }
-    pages = args[0];
-    positions = args[1];
-    make_page = args[2];
-    while (PyDict_Next(positions, &item, &oid, &number)) {
-        const unsigned char *name = eight_bytes(oid);
-        unsigned char packed[6];
-        PyObject *suffix, *value;
-        uint64_t place = PyLong_AsUnsignedLongLong(number);
-        int entered = -1;
-        if (PyErr_Occurred())
-            goto failed;
-        if (name == NULL || place >> 48) {
-            PyErr_SetString(PyExc_ValueError, "expected oids of 8 bytes, positions of 6");
-            goto failed;
-        }
-        if (page == NULL || memcmp(last, name, INDEX_PREFIX_SIZE) != 0) {
-            PyObject *prefix = PyBytes_FromStringAndSize((const char *)name, INDEX_PREFIX_SIZE);
-            Py_CLEAR(page);
-            if (prefix == NULL)
-                goto failed;
-            page = Py_XNewRef(PyDict_GetItemWithError(pages, prefix));
-            if (page == NULL && !PyErr_Occurred()) {
-                page = PyObject_CallNoArgs(make_page);
-                if (page != NULL && PyDict_SetItem(pages, prefix, page) < 0)
-                    Py_CLEAR(page);
-            }
-            Py_DECREF(prefix);
-            if (page == NULL)
-                goto failed;
-            memcpy(last, name, INDEX_PREFIX_SIZE);
-        }
-        put_number(packed, place, 6);
-        suffix = PyBytes_FromStringAndSize((const char *)name + INDEX_PREFIX_SIZE, INDEX_SUFFIX_SIZE);
-        value = PyBytes_FromStringAndSize((const char *)packed, 6);
-        if (suffix != NULL && value != NULL)
-            entered = PyObject_SetItem(page, suffix, value);
-        Py_XDECREF(suffix);
-        Py_XDECREF(value);
-        if (entered < 0)
-            goto failed;
-    }
-    Py_XDECREF(page);
-    Py_RETURN_NONE;
-failed:
-    Py_XDECREF(page);
-    return NULL;
-}
-
 static PyMethodDef methods[] = {
     {"plan_unchanged", (PyCFunction)(void (*)(void))plan_unchanged, METH_FASTCALL,
      "Plan records whose objects nobody changed; return the number of the first other one."},
@@ -337,8 +279,6 @@ static PyMethodDef methods[] = {
      "Describe an object's revisions; return also where the first one is that was left out."},
     {"encode_records", (PyCFunction)(void (*)(void))encode_records, METH_FASTCALL,
      "Return a transaction's records, its length behind them, and where each stands; or None."},
-    {"enter", (PyCFunction)(void (*)(void))enter, METH_FASTCALL,
-     "Enter positions by oid in the pages of an index."},
     {NULL, NULL, 0, NULL},
 };
 

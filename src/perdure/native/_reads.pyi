@@ -1,12 +1,16 @@
-"""Records of a data file: planned, encoded, entered in the index."""
+"""Records of a data file: planned and encoded."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+
+class Pages(Protocol):
+    """The pages of an index: those of `_pages`, or a dictionary of buckets."""
+
+    def get(self, prefix: bytes, /) -> Any: ...
 
 def plan_unchanged(
     records: tuple[tuple[bytes, bytes, bytes], ...],
     number: int,
-    pages: dict[bytes, Any],
+    pages: Pages,
     planned: dict[bytes, Any],
     positions: list[int],
     tids: list[bytes],
@@ -20,7 +24,7 @@ def plan_unchanged(
     """
 
 def plan_undone(
-    descriptor: int, transaction: int, first: int, end: int, pages: dict[bytes, Any], /
+    descriptor: int, transaction: int, first: int, end: int, pages: Pages, /
 ) -> dict[bytes, tuple[None, int | None, int]] | None:
     """Plan the undo of the transaction whose records stand from `first` to `end`.
 
@@ -51,6 +55,3 @@ def encode_records(
     begins at `transaction`. None if there are no records, one is not in memory, one has
     `large_bytes`, or all of them together more than `most_bytes`.
     """
-
-def enter(pages: dict[bytes, Any], positions: dict[bytes, int], page: Callable[[], Any], /) -> None:
-    """Enter positions by oid in the pages of an index; `page` makes a new one."""

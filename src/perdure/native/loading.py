@@ -17,6 +17,7 @@ __all__ = [
     "filescan",
     "jar",
     "native_problems",
+    "pages",
     "reads",
     "scanner",
     "storing",
@@ -27,7 +28,17 @@ SWITCH: Final = "PERDURE_NATIVE"
 """The environment variable that, being 0 when Perdure is imported, switches native code off."""
 
 _SWITCHED_OFF: Final = os.environ.get(SWITCH) == "0"
-_NAMES: Final = ("scanner", "filescan", "decoder", "encoder", "reads", "view", "jar", "storing")
+_NAMES: Final = (
+    "scanner",
+    "filescan",
+    "decoder",
+    "encoder",
+    "pages",
+    "reads",
+    "view",
+    "jar",
+    "storing",
+)
 
 _problems: dict[str, str | None] = {}
 
@@ -57,12 +68,13 @@ if TYPE_CHECKING:
     from perdure.native import _encoder as encoder
     from perdure.native import _filescan as filescan
     from perdure.native import _jar as jar
+    from perdure.native import _pages as pages
     from perdure.native import _reads as reads
     from perdure.native import _scanner as scanner
     from perdure.native import _storing as storing
     from perdure.native import _view as view
 else:
-    scanner, filescan, decoder, encoder, reads, view, jar, storing = map(_load, _NAMES)
+    scanner, filescan, decoder, encoder, pages, reads, view, jar, storing = map(_load, _NAMES)
 
 
 def native_problems() -> dict[str, str | None]:

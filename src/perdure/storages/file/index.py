@@ -1,22 +1,26 @@
 """Where the current record of each object is: oid -> position, at about 8 bytes an object.
 
-The first 6 bytes of an oid name a page, the last 2 an entry in it; a page is a
-`BTrees.fsBTree.fsBucket`, which packs entries of 2 + 6 bytes. Positions thus
-have 48 bits: a file can have 256 TiB.
+The first 6 bytes of an oid name a page, the last 2 an entry in it. Positions have 6
+bytes: a file can have 256 TiB. In `PurePages` a page is a `BTrees.fsBTree.fsBucket`,
+which packs entries of 2 + 6 bytes; the pages of `native` take less, and other native
+code looks into them without making keys for it. Packed, as in the index file, a page
+is the same with both: all suffixes in order, then all positions.
 
 Entries are read without a lock while another thread adds to them; only one
 thread at a time may change an index. A snapshot shows it as it was at one moment,
 while it goes on changing: what is overwritten meanwhile is remembered for it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Protocol
 
 from BTrees.fsBTree import fsBucket
 
 from perdure import native
 
-__all__ = ["IndexSnapshot", "PositionIndex", "pure_enter"]
+__all__ = ["IndexSnapshot", "Pages", "PositionIndex", "PurePages"]
+
+_ANY_PREFIX: Final = bytes(6)
 
 from_bytes = int.from_bytes
 
@@ -24,33 +28,84 @@ _Overwritten = dict[bytes, dict[bytes, bytes | None]]
 """By page, entries as they were when a snapshot began; None stands for "not there"."""
 
 
-class PositionIndex:
-    """A mapping from oids to positions. Position 0, the magic, stands for "not there"."""
+class Pages(Protocol):
+    """What is used of the pages of an index, by prefix; a page is as good as an `fsBucket`."""
 
-    def __init__(self) -> None:
-        self.pages: dict[bytes, Any] = {}
+    def get(self, prefix: bytes, /) -> Any: ...
+    def __getitem__(self, prefix: bytes, /) -> Any: ...
+    def __delitem__(self, prefix: bytes, /) -> None: ...
+    def __contains__(self, prefix: object, /) -> bool: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def items(self) -> Iterable[tuple[bytes, Any]]: ...
+    def popitem(self) -> tuple[bytes, Any]: ...
+
+    def position(self, oid: bytes, /) -> int:
+        """Return the position of `oid`, 0 if it has none."""
+
+    def enter(self, positions: dict[bytes, int], /) -> None:
+        """Enter positions by oid."""
+
+    def load(self, prefix: bytes, packed: bytes, /) -> None:
+        """Enter what is packed in the page of `prefix`."""
+
+
+class PurePages(dict[bytes, Any]):
+    """The pages of an index, of entries in buckets."""
+
+    def position(self, oid: bytes) -> int:
+        page = self.get(oid[:6])
+        value = None if page is None else page.get(oid[6:])
+        return 0 if value is None else from_bytes(value, "big")
+
+    def enter(self, positions: dict[bytes, int]) -> None:
+        for oid, position in positions.items():
+            page = self.get(oid[:6])
+            if page is None:
+                page = self[oid[:6]] = fsBucket()
+            page[oid[6:]] = position.to_bytes(6, "big")
+
+    def load(self, prefix: bytes, packed: bytes) -> None:
+        page = self.get(prefix)
+        if page is None:
+            self[prefix] = fsBucket().fromString(packed)
+        else:
+            page.update(fsBucket().fromString(packed))
+
+
+make_pages = native.pages.Pages if native.pages else PurePages
+
+
+class PositionIndex:
+    """A mapping from oids to positions. Position 0, the magic, stands for "not there".
+
+    It begins with `pages`, where they are given, empty otherwise.
+    """
+
+    def __init__(self, pages: Pages | None = None) -> None:
+        self.pages: Pages = make_pages() if pages is None else pages
         self._overwritten: _Overwritten | None = None  # while there is a snapshot
 
     def get(self, oid: bytes) -> int:
         """Return the position of the current record of `oid`, 0 if it has none."""
-        page = self.pages.get(oid[:6])
-        value = None if page is None else page.get(oid[6:])
-        return 0 if value is None else from_bytes(value, "big")
+        return self.pages.position(oid)
 
     def update(self, positions: dict[bytes, int]) -> None:
         """Enter the positions of new records."""
         if self._overwritten is not None:
             self._remember(positions, self._overwritten)
-        enter(self.pages, positions, fsBucket)
+        self.pages.enter(positions)
 
     def take_in(self, pages: Iterable[tuple[bytes, bytes]]) -> None:
         """Enter packed pages, by prefix; not while there is a snapshot."""
         for prefix, packed in pages:
-            page = self.pages.get(prefix)
-            if page is None:
-                self.pages[prefix] = fsBucket().fromString(packed)
-            else:
-                page.update(fsBucket().fromString(packed))
+            self.pages.load(prefix, packed)
+
+    def copy(self) -> "PositionIndex":
+        """Return an index of the same positions; of each page as it is when its turn comes."""
+        copy = PositionIndex()
+        copy.take_in((prefix, self.pages[prefix].toString()) for prefix in list(self.pages))
+        return copy
 
     def remove(self, oid: bytes) -> None:
         """Forget an object that is there; not while there is a snapshot."""
@@ -80,7 +135,7 @@ class PositionIndex:
             overwritten.setdefault(prefix, {}).setdefault(suffix, value)
 
     def __len__(self) -> int:
-        return sum(len(page) for page in list(self.pages.values()))
+        return sum(len(self.pages[prefix]) for prefix in list(self.pages))
 
     def __contains__(self, oid: object) -> bool:
         return isinstance(oid, bytes) and self.get(oid) != 0
@@ -114,20 +169,6 @@ class PositionIndex:
         return None if higher is None else bytes(higher + self.pages[higher].minKey())
 
 
-def pure_enter(
-    pages: dict[bytes, Any], positions: dict[bytes, int], make_page: Callable[[], Any]
-) -> None:
-    """Enter positions by oid in the pages of an index; `make_page` makes a new one."""
-    for oid, position in positions.items():
-        page = pages.get(oid[:6])
-        if page is None:
-            page = pages[oid[:6]] = make_page()
-        page[oid[6:]] = position.to_bytes(6, "big")
-
-
-enter = native.reads.enter if native.reads else pure_enter
-
-
 class IndexSnapshot:
     """An index as it was when it knew the file up to `position`."""
 
@@ -159,7 +200,9 @@ class IndexSnapshot:
 
 
 def _as_it_was(packed: bytes, changed: dict[bytes, bytes | None]) -> bytes:
-    page = fsBucket().fromString(packed)
+    pages = make_pages()
+    pages.load(_ANY_PREFIX, packed)
+    page = pages[_ANY_PREFIX]
     # A copy is made in one step. A list of the items is not: making their tuples may start the
     # garbage collector, and with it another thread, which remembers more meanwhile.
     for suffix, value in changed.copy().items():

@@ -24,7 +24,6 @@ from io import BytesIO
 from struct import Struct
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from BTrees.fsBTree import fsBucket
 from google_crc32c import extend as extend_crc
 
 from perdure.storages.file.index import IndexSnapshot, PositionIndex
@@ -102,7 +101,9 @@ def read_index(source: BinaryIO) -> SavedIndex:
     try:
         position = load()
         if isinstance(position, int):
-            index.pages.update(_pages(load))
+            while (page := load()) is not None:
+                prefix, entries = page
+                index.pages.load(prefix, entries)
     except Exception as error:  # there is no telling what damaged pickles raise
         raise ValueError(f"it cannot be read: {error}") from error
     if not isinstance(position, int):
@@ -110,12 +111,6 @@ def read_index(source: BinaryIO) -> SavedIndex:
     if source.tell() != end:
         raise ValueError(f"it has {end - source.tell()} bytes behind its last page")
     return SavedIndex(index, position, last_tid)
-
-
-def _pages(load: Any) -> Iterator[tuple[bytes, Any]]:
-    while (page := load()) is not None:
-        prefix, entries = page
-        yield prefix, fsBucket().fromString(entries)
 
 
 def _trailer(source: BinaryIO) -> tuple[int, bytes | None]:

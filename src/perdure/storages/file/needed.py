@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from os import pread
 from typing import Final
 
-from BTrees.fsBTree import fsBucket
-
 from perdure.errors import StorageError
 from perdure.ids import ROOT_OID
 from perdure.interfaces import References
@@ -91,7 +89,7 @@ def moment_of(view: View, end: int, stop: bytes, tick: Tick) -> Moment:
     count = Count(view, end, stop, enter=not to_now)
     while count.go_on():
         tick()
-    current = _copy(view.index) if to_now else count.current()
+    current = view.index.copy() if to_now else count.current()
     return Moment(
         count.boundary,
         end,
@@ -215,10 +213,3 @@ class Needed:
         if origin:
             size = self._view.header(oid, origin).data_size
             self.kept.add(position, _HEADER_SIZE + size)
-
-
-def _copy(index: PositionIndex) -> PositionIndex:
-    copy = PositionIndex()
-    for prefix, page in index.pages.copy().items():
-        copy.pages[prefix] = fsBucket().fromString(page.toString())
-    return copy

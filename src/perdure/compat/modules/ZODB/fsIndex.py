@@ -68,7 +68,7 @@ class fsIndex:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.clear()
         for prefix, packed in state["_data"]:
-            self._pages.pages[ensure_bytes(prefix)] = fsBucket().fromString(ensure_bytes(packed))
+            self._pages.pages.load(ensure_bytes(prefix), ensure_bytes(packed))
 
     def save(self, pos: int, fname: str) -> None:
         """Write it, as the index up to the position `pos` of a data file."""

@@ -1,0 +1,639 @@
+/* The index of a data file in memory, oid -> position: pages by the first 6 bytes of oids.
+
+   `Pages` has as much of a dictionary, and `Page` of a `BTrees.fsBTree.fsBucket`, as
+   what works with an index uses. Other modules look into it through the table that `calls`
+   leads to (see index.h).
+
+   An index is changed by one thread while others read it, all of them with the GIL and without
+   another lock. So a change is made in one go: nothing in between runs Python code, and what
+   might (making an object that the garbage collector watches) is done before or after. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "index.h"
+#include "page.h"
+
+static PyTypeObject *page_type, *pages_type, *walk_type;
+
+static void plain_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+/* Return the bytes of a key of so many, NULL without an exception for anything else. */
+static const unsigned char *key_bytes(PyObject *key, Py_ssize_t size) {
+    if (!PyBytes_Check(key) || PyBytes_Size(key) != size)
+        return NULL;
+    return (const unsigned char *)PyBytes_AsString(key);
+}
+
+/* Return a suffix, -1 without an exception for anything else. */
+static int suffix_from(PyObject *key) {
+    const unsigned char *data = key_bytes(key, INDEX_SUFFIX_SIZE);
+    return data == NULL ? -1 : (int)suffix_at(data);
+}
+
+static PyObject *suffix_object(unsigned suffix) {
+    const char data[INDEX_SUFFIX_SIZE] = {(char)(suffix >> 8), (char)(suffix & 255)};
+    return PyBytes_FromStringAndSize(data, sizeof data);
+}
+
+/* Return a position as bytes, or a prefix, which has as many. */
+static PyObject *position_object(uint64_t position) {
+    unsigned char data[6];
+    put_position(data, position);
+    return PyBytes_FromStringAndSize((const char *)data, sizeof data);
+}
+
+/* A page ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    PyObject_HEAD
+    struct page page;
+} Page;
+
+static struct page *entries_of(PyObject *self) { return &((Page *)self)->page; }
+
+static PyObject *new_page(void) {
+    return ((allocfunc)PyType_GetSlot(page_type, Py_tp_alloc))(page_type, 0);
+}
+
+static void page_dealloc(PyObject *self) {
+    clear_page(entries_of(self));
+    plain_dealloc(self);
+}
+
+/* Return the position of a key as an object, NULL without an exception if there is none. */
+static PyObject *position_of_key(PyObject *self, PyObject *key) {
+    uint64_t position;
+    int suffix = suffix_from(key);
+    if (suffix < 0 || !page_find(entries_of(self), (unsigned)suffix, &position))
+        return NULL;
+    return position_object(position);
+}
+
+static PyObject *page_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    PyObject *found;
+    if (nargs < 1 || nargs > 2) {
+        PyErr_SetString(PyExc_TypeError, "expected a key, and a default");
+        return NULL;
+    }
+    found = position_of_key(self, args[0]);
+    if (found != NULL || PyErr_Occurred())
+        return found;
+    return Py_NewRef(nargs == 2 ? args[1] : Py_None);
+}
+
+static PyObject *page_subscript(PyObject *self, PyObject *key) {
+    PyObject *found = position_of_key(self, key);
+    if (found == NULL && !PyErr_Occurred())
+        PyErr_SetObject(PyExc_KeyError, key);
+    return found;
+}
+
+static int page_contains(PyObject *self, PyObject *key) {
+    uint64_t position;
+    int suffix = suffix_from(key);
+    return suffix >= 0 && page_find(entries_of(self), (unsigned)suffix, &position);
+}
+
+static int page_assign(PyObject *self, PyObject *key, PyObject *value) {
+    const unsigned char *data;
+    unsigned char padded[8] = {0};
+    int suffix = suffix_from(key);
+    if (suffix < 0) {
+        PyErr_SetString(PyExc_TypeError, "a key of a page is 2 bytes");
+        return -1;
+    }
+    if (value == NULL) {
+        if (page_remove(entries_of(self), (unsigned)suffix))
+            return 0;
+        PyErr_SetObject(PyExc_KeyError, key);
+        return -1;
+    }
+    data = key_bytes(value, 6);
+    if (data == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a value of a page is 6 bytes");
+        return -1;
+    }
+    memcpy(padded + 2, data, 6);
+    if (!page_put(entries_of(self), (unsigned)suffix, position_at(padded + 2))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+static Py_ssize_t page_length(PyObject *self) { return (Py_ssize_t)entries_of(self)->count; }
+
+static PyObject *page_min_key(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    unsigned found;
+    uint64_t position;
+    int lowest = 0;
+    if (nargs > 1 || (nargs == 1 && args[0] != Py_None && (lowest = suffix_from(args[0])) < 0)) {
+        PyErr_SetString(PyExc_TypeError, "expected at most one key, 2 bytes");
+        return NULL;
+    }
+    if (!page_next(entries_of(self), (unsigned)lowest, &found, &position)) {
+        PyErr_SetString(PyExc_ValueError, "the page has no such key");
+        return NULL;
+    }
+    return suffix_object(found);
+}
+
+static PyObject *page_max_key(PyObject *self, PyObject *Py_UNUSED(nothing)) {
+    const struct page *page = entries_of(self);
+    if (page->count == 0) {
+        PyErr_SetString(PyExc_ValueError, "the page has no key");
+        return NULL;
+    }
+    return suffix_object(page_highest(page));
+}
+
+static PyObject *page_to_string(PyObject *self, PyObject *Py_UNUSED(nothing)) {
+    const struct page *page = entries_of(self);
+    PyObject *packed = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)page->count * ENTRY_SIZE);
+    if (packed != NULL)
+        pack_page(page, (unsigned char *)PyBytes_AsString(packed));
+    return packed;
+}
+
+/* Let a page have what is packed, and what it has besides if there is to be `more`; -1 with an
+ * exception. */
+static int take_packed(PyObject *self, PyObject *packed, int more) {
+    Py_buffer view;
+    int taken = -1;
+    if (PyObject_GetBuffer(packed, &view, PyBUF_SIMPLE) < 0)
+        return -1;
+    if (view.len % ENTRY_SIZE) {
+        PyErr_SetString(PyExc_ValueError, "a packed page has 8 bytes for each entry");
+    } else {
+        struct page *page = entries_of(self);
+        size_t count = (size_t)view.len / ENTRY_SIZE;
+        if (!more)
+            clear_page(page);
+        if (page->count ? put_packed(page, view.buf, count) : unpack_page(page, view.buf, count))
+            taken = 0;
+        else
+            PyErr_NoMemory();
+    }
+    PyBuffer_Release(&view);
+    return taken;
+}
+
+static PyObject *page_from_string(PyObject *self, PyObject *packed) {
+    return take_packed(self, packed, 0) < 0 ? NULL : Py_NewRef(self);
+}
+
+/* Walking over a page: the next entry is found anew each time, so it may change meanwhile. */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *page;
+    unsigned next;
+    int with_positions;
+} Walk;
+
+static PyObject *new_walk(PyObject *page, int with_positions) {
+    Walk *walk = (Walk *)((allocfunc)PyType_GetSlot(walk_type, Py_tp_alloc))(walk_type, 0);
+    if (walk != NULL) {
+        walk->page = Py_NewRef(page);
+        walk->with_positions = with_positions;
+    }
+    return (PyObject *)walk;
+}
+
+static void walk_dealloc(PyObject *self) {
+    Py_DECREF(((Walk *)self)->page);
+    plain_dealloc(self);
+}
+
+static PyObject *walk_next(PyObject *self) {
+    Walk *walk = (Walk *)self;
+    PyObject *key, *value, *item;
+    unsigned suffix;
+    uint64_t position;
+    if (!page_next(entries_of(walk->page), walk->next, &suffix, &position))
+        return NULL;
+    walk->next = suffix + 1;
+    key = suffix_object(suffix);
+    if (key == NULL || !walk->with_positions)
+        return key;
+    value = position_object(position);
+    item = value == NULL ? NULL : PyTuple_Pack(2, key, value);
+    Py_DECREF(key);
+    Py_XDECREF(value);
+    return item;
+}
+
+static PyObject *page_iter(PyObject *self) { return new_walk(self, 0); }
+
+static PyObject *page_items(PyObject *self, PyObject *Py_UNUSED(nothing)) {
+    return new_walk(self, 1);
+}
+
+static PyType_Slot walk_slots[] = {
+    {Py_tp_dealloc, (void *)walk_dealloc},
+    {Py_tp_iter, (void *)PyObject_SelfIter},
+    {Py_tp_iternext, (void *)walk_next},
+    {0, NULL},
+};
+
+static PyType_Spec walk_spec = {
+    "perdure.native._pages.Walk", sizeof(Walk), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, walk_slots,
+};
+
+static PyMethodDef page_methods[] = {
+    {"get", (PyCFunction)(void (*)(void))page_get, METH_FASTCALL,
+     "Return the 6 bytes that a suffix leads to, a default or None if there are none."},
+    {"items", page_items, METH_NOARGS, "Return an iterator over suffixes and what they lead to."},
+    {"minKey", (PyCFunction)(void (*)(void))page_min_key, METH_FASTCALL,
+     "Return the lowest suffix, that is not below another if one is given."},
+    {"maxKey", page_max_key, METH_NOARGS, "Return the highest suffix."},
+    {"toString", page_to_string, METH_NOARGS, "Return the entries, packed."},
+    {"fromString", page_from_string, METH_O,
+     "Have the entries that are packed, and no others; return the page."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot page_slots[] = {
+    {Py_tp_dealloc, (void *)page_dealloc},
+    {Py_tp_iter, (void *)page_iter},
+    {Py_tp_methods, page_methods},
+    {Py_mp_subscript, (void *)page_subscript},
+    {Py_mp_ass_subscript, (void *)page_assign},
+    {Py_mp_length, (void *)page_length},
+    {Py_sq_contains, (void *)page_contains},
+    {Py_tp_doc, "A page of an index: 2 bytes of an oid lead to 6 bytes of a position."},
+    {0, NULL},
+};
+
+static PyType_Spec page_spec = {
+    "perdure.native._pages.Page", sizeof(Page), 0, Py_TPFLAGS_DEFAULT, page_slots,
+};
+
+/* The pages of an index: a hash table ------------------------------------------------------ */
+
+struct place {
+    uint64_t prefix;
+    PyObject *page; /* NULL: a free place */
+};
+
+typedef struct {
+    PyObject_HEAD
+    struct place *places;
+    size_t mask; /* how many places there are, less one: they are a power of two */
+    size_t count;
+    size_t popped; /* where `popitem` goes on to look for one */
+} Pages;
+
+static uint64_t prefix_at(const unsigned char *oid) {
+    uint64_t prefix = 0;
+    memcpy((unsigned char *)&prefix + 2, oid, INDEX_PREFIX_SIZE);
+    return swapped(prefix);
+}
+
+static inline size_t wanted_place(const Pages *pages, uint64_t prefix) {
+    return (size_t)((prefix * UINT64_C(0x9E3779B97F4A7C15)) >> 20) & pages->mask;
+}
+
+/* Return the place of a page, or where it would stand. */
+static inline struct place *place_for(const Pages *pages, uint64_t prefix) {
+    size_t at = wanted_place(pages, prefix);
+    while (pages->places[at].page != NULL && pages->places[at].prefix != prefix)
+        at = (at + 1) & pages->mask;
+    return &pages->places[at];
+}
+
+static inline PyObject *find_page(const Pages *pages, uint64_t prefix) {
+    return pages->places == NULL ? NULL : place_for(pages, prefix)->page;
+}
+
+static int more_places(Pages *pages) {
+    struct place *old = pages->places;
+    size_t many = old == NULL ? 0 : pages->mask + 1, at;
+    size_t more = many ? many * 2 : 8;
+    pages->places = PyMem_Calloc(more, sizeof *pages->places);
+    if (pages->places == NULL) {
+        pages->places = old;
+        return 0;
+    }
+    pages->mask = more - 1;
+    for (at = 0; at < many; at++)
+        if (old[at].page != NULL)
+            *place_for(pages, old[at].prefix) = old[at];
+    PyMem_Free(old);
+    return 1;
+}
+
+/* Put a page in its place, which takes over the reference; -1 with an exception. */
+static int put_page(Pages *pages, uint64_t prefix, PyObject *page) {
+    struct place *place;
+    PyObject *before;
+    if ((pages->places == NULL || pages->count * 3 >= (pages->mask + 1) * 2) &&
+        !more_places(pages)) {
+        Py_DECREF(page);
+        PyErr_NoMemory();
+        return -1;
+    }
+    place = place_for(pages, prefix);
+    before = place->page;
+    place->prefix = prefix;
+    place->page = page;
+    pages->count += before == NULL;
+    Py_XDECREF(before);
+    return 0;
+}
+
+/* Take the page out that is at a place; return it. */
+static PyObject *take_page(Pages *pages, size_t at) {
+    PyObject *page = pages->places[at].page;
+    size_t next = at;
+    pages->places[at].page = NULL;
+    pages->count--;
+    for (;;) { /* what was put further on because of it moves here */
+        size_t wanted;
+        next = (next + 1) & pages->mask;
+        if (pages->places[next].page == NULL)
+            return page;
+        wanted = wanted_place(pages, pages->places[next].prefix);
+        if (((next - wanted) & pages->mask) >= ((next - at) & pages->mask)) {
+            pages->places[at] = pages->places[next];
+            pages->places[next].page = NULL;
+            at = next;
+        }
+    }
+}
+
+/* Return the page of an oid, a borrowed reference, made if there was none; NULL with an
+ * exception. */
+static PyObject *page_for(Pages *pages, uint64_t prefix) {
+    PyObject *page = find_page(pages, prefix);
+    if (page == NULL) {
+        page = new_page();
+        if (page == NULL || put_page(pages, prefix, page) < 0)
+            return NULL;
+    }
+    return page;
+}
+
+static int compare_places(const void *one, const void *other) {
+    uint64_t first = ((const struct place *)one)->prefix,
+             second = ((const struct place *)other)->prefix;
+    return first < second ? -1 : first > second;
+}
+
+/* Return all pages in order, with references of their own; NULL with an exception. */
+static struct place *all_pages(const Pages *pages) {
+    struct place *all = PyMem_Malloc((pages->count + 1) * sizeof *all);
+    size_t at, number = 0;
+    if (all == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (at = 0; number < pages->count; at++)
+        if (pages->places[at].page != NULL) {
+            all[number] = pages->places[at];
+            Py_INCREF(all[number++].page);
+        }
+    qsort(all, number, sizeof *all, compare_places);
+    return all;
+}
+
+/* Return a list of the prefixes in order, or of prefixes and pages. */
+static PyObject *list_of(const Pages *pages, int with_pages) {
+    size_t count = pages->count, number; /* now: making objects may run Python code */
+    struct place *all = all_pages(pages);
+    PyObject *list;
+    if (all == NULL)
+        return NULL;
+    list = PyList_New((Py_ssize_t)count);
+    for (number = 0; number < count; number++) {
+        PyObject *item = list == NULL ? NULL : position_object(all[number].prefix);
+        if (item != NULL && with_pages)
+            item = Py_BuildValue("(NO)", item, all[number].page);
+        Py_DECREF(all[number].page);
+        if (item == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)number, item);
+    }
+    PyMem_Free(all);
+    return list;
+}
+
+static void pages_dealloc(PyObject *self) {
+    Pages *pages = (Pages *)self;
+    size_t at;
+    for (at = 0; pages->places != NULL && at <= pages->mask; at++)
+        Py_XDECREF(pages->places[at].page);
+    PyMem_Free(pages->places);
+    plain_dealloc(self);
+}
+
+/* Return the page of a key, a borrowed reference; NULL without an exception if there is none. */
+static PyObject *page_of_key(PyObject *self, PyObject *key) {
+    const unsigned char *prefix = key_bytes(key, INDEX_PREFIX_SIZE);
+    return prefix == NULL ? NULL : find_page((Pages *)self, prefix_at(prefix));
+}
+
+static PyObject *pages_get(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    PyObject *page;
+    if (nargs < 1 || nargs > 2) {
+        PyErr_SetString(PyExc_TypeError, "expected a key, and a default");
+        return NULL;
+    }
+    page = page_of_key(self, args[0]);
+    return Py_NewRef(page != NULL ? page : nargs == 2 ? args[1] : Py_None);
+}
+
+static PyObject *pages_subscript(PyObject *self, PyObject *key) {
+    PyObject *page = page_of_key(self, key);
+    if (page == NULL)
+        PyErr_SetObject(PyExc_KeyError, key);
+    return Py_XNewRef(page);
+}
+
+static int pages_contains(PyObject *self, PyObject *key) { return page_of_key(self, key) != NULL; }
+
+static int pages_assign(PyObject *self, PyObject *key, PyObject *value) {
+    Pages *pages = (Pages *)self;
+    const unsigned char *prefix = key_bytes(key, INDEX_PREFIX_SIZE);
+    if (prefix == NULL || (value != NULL && Py_TYPE(value) != page_type)) {
+        PyErr_SetString(PyExc_TypeError, "expected a key of 6 bytes, and a page of this module");
+        return -1;
+    }
+    if (value != NULL)
+        return put_page(pages, prefix_at(prefix), Py_NewRef(value));
+    if (find_page(pages, prefix_at(prefix)) == NULL) {
+        PyErr_SetObject(PyExc_KeyError, key);
+        return -1;
+    }
+    Py_DECREF(take_page(pages, (size_t)(place_for(pages, prefix_at(prefix)) - pages->places)));
+    return 0;
+}
+
+static Py_ssize_t pages_length(PyObject *self) { return (Py_ssize_t)((Pages *)self)->count; }
+
+static PyObject *pages_iter(PyObject *self) {
+    PyObject *prefixes = list_of((Pages *)self, 0);
+    PyObject *walk = prefixes == NULL ? NULL : PyObject_GetIter(prefixes);
+    Py_XDECREF(prefixes);
+    return walk;
+}
+
+static PyObject *pages_items(PyObject *self, PyObject *Py_UNUSED(nothing)) {
+    return list_of((Pages *)self, 1);
+}
+
+static PyObject *pages_popitem(PyObject *self, PyObject *Py_UNUSED(nothing)) {
+    Pages *pages = (Pages *)self;
+    PyObject *prefix;
+    if (pages->count == 0) {
+        PyErr_SetString(PyExc_KeyError, "there are no pages");
+        return NULL;
+    }
+    while (pages->places[pages->popped].page == NULL)
+        pages->popped = (pages->popped + 1) & pages->mask;
+    prefix = position_object(pages->places[pages->popped].prefix);
+    return prefix == NULL ? NULL : Py_BuildValue("(NN)", prefix, take_page(pages, pages->popped));
+}
+
+/* Oids ------------------------------------------------------------------------------------- */
+
+static int64_t position_in(PyObject *self, const unsigned char *oid) {
+    PyObject *page = find_page((Pages *)self, prefix_at(oid));
+    uint64_t position = 0;
+    if (page != NULL)
+        page_find(entries_of(page), suffix_at(oid + INDEX_PREFIX_SIZE), &position);
+    return (int64_t)position;
+}
+
+static PyObject *pages_position(PyObject *self, PyObject *oid) {
+    const unsigned char *bytes = key_bytes(oid, 8);
+    if (bytes == NULL && !PyBytes_Check(oid)) {
+        PyErr_SetString(PyExc_TypeError, "an oid is bytes");
+        return NULL;
+    }
+    return PyLong_FromLongLong(bytes == NULL ? 0 : position_in(self, bytes));
+}
+
+static PyObject *pages_enter(PyObject *self, PyObject *positions) {
+    Pages *pages = (Pages *)self;
+    PyObject *oid, *number, *page = NULL;
+    uint64_t last = 0;
+    Py_ssize_t item = 0;
+    if (!PyDict_Check(positions)) {
+        PyErr_SetString(PyExc_TypeError, "expected positions by oid");
+        return NULL;
+    }
+    while (PyDict_Next(positions, &item, &oid, &number)) {
+        const unsigned char *name = key_bytes(oid, 8);
+        uint64_t position = PyLong_AsUnsignedLongLong(number);
+        if (position == (uint64_t)-1 && PyErr_Occurred())
+            return NULL;
+        if (name == NULL || position > POSITION_MASK) {
+            PyErr_SetString(PyExc_ValueError, "expected oids of 8 bytes, positions of 6");
+            return NULL;
+        }
+        if (page == NULL || last != prefix_at(name)) {
+            last = prefix_at(name);
+            page = page_for(pages, last);
+            if (page == NULL)
+                return NULL;
+        }
+        if (!page_put(entries_of(page), suffix_at(name + INDEX_PREFIX_SIZE), position))
+            return PyErr_NoMemory();
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *pages_load(PyObject *self, PyObject *args) {
+    PyObject *prefix, *packed, *page;
+    const unsigned char *name;
+    int taken;
+    if (!PyArg_ParseTuple(args, "OO", &prefix, &packed))
+        return NULL;
+    name = key_bytes(prefix, INDEX_PREFIX_SIZE);
+    if (name == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a key of pages is 6 bytes");
+        return NULL;
+    }
+    page = Py_XNewRef(page_for((Pages *)self, prefix_at(name)));
+    if (page == NULL)
+        return NULL;
+    taken = take_packed(page, packed, 1);
+    Py_DECREF(page);
+    if (taken < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef pages_methods[] = {
+    {"get", (PyCFunction)(void (*)(void))pages_get, METH_FASTCALL,
+     "Return the page of a prefix, a default or None if there is none."},
+    {"items", pages_items, METH_NOARGS, "Return a list of prefixes and pages, in order."},
+    {"popitem", pages_popitem, METH_NOARGS, "Take out a page; return it behind its prefix."},
+    {"position", pages_position, METH_O, "Return the position of an oid, 0 if it has none."},
+    {"enter", pages_enter, METH_O, "Enter positions by oid."},
+    {"load", pages_load, METH_VARARGS, "Enter what is packed in the page of a prefix."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot pages_slots[] = {
+    {Py_tp_dealloc, (void *)pages_dealloc},
+    {Py_tp_iter, (void *)pages_iter},
+    {Py_tp_methods, pages_methods},
+    {Py_mp_subscript, (void *)pages_subscript},
+    {Py_mp_ass_subscript, (void *)pages_assign},
+    {Py_mp_length, (void *)pages_length},
+    {Py_sq_contains, (void *)pages_contains},
+    {Py_tp_doc, "The pages of an index, by the first 6 bytes of the oids that are in them."},
+    {0, NULL},
+};
+
+static PyType_Spec pages_spec = {
+    "perdure.native._pages.Pages", sizeof(Pages), 0, Py_TPFLAGS_DEFAULT, pages_slots,
+};
+
+/* The module ------------------------------------------------------------------------------- */
+
+static struct index_calls calls = {NULL, position_in};
+
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "perdure.native._pages",
+    .m_doc = "The index of a data file in memory.",
+    .m_size = -1,
+};
+
+static PyTypeObject *new_type(PyObject *module, PyType_Spec *spec, const char *name) {
+    PyObject *type = PyType_FromSpec(spec);
+    if (type != NULL && name != NULL && PyModule_AddObjectRef(module, name, type) < 0)
+        Py_CLEAR(type);
+    return (PyTypeObject *)type;
+}
+
+PyMODINIT_FUNC PyInit__pages(void) {
+    PyObject *module = PyModule_Create(&definition), *capsule = NULL;
+    if (module == NULL)
+        return NULL;
+    page_type = new_type(module, &page_spec, "Page");
+    pages_type = page_type == NULL ? NULL : new_type(module, &pages_spec, "Pages");
+    walk_type = pages_type == NULL ? NULL : new_type(module, &walk_spec, NULL);
+    if (walk_type != NULL) {
+        calls.pages_type = pages_type;
+        capsule = PyCapsule_New(&calls, INDEX_CALLS, NULL);
+    }
+    if (capsule == NULL || PyModule_AddObjectRef(module, "calls", capsule) < 0)
+        Py_CLEAR(module);
+    Py_XDECREF(capsule);
+    return module;
+}

@@ -1,0 +1,454 @@
+/* The entries of one page of an index, in memory of their own: 2 bytes of an oid -> position.
+
+   Packed, as in the index file, they are all suffixes in order, then the position of each in 6
+   bytes, both big-endian. In memory a page has one of two forms:
+
+       row     a sorted array of entries of 8 bytes, the suffix before the position
+       blocks  for each first byte of suffixes, where it has any, a block: a bit for each second
+               byte, and the positions of those that are there, as in a packed page
+
+   A row is what few entries have, or such as are far apart, up to 4096; so a page of one entry is
+   small. A full page of 65,536 takes 6.2 bytes for each.
+
+   None of this runs Python code, or lets another thread run. */
+
+#ifndef PERDURE_PAGE_H
+#define PERDURE_PAGE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define PAGE_SUFFIXES 65536
+#define PAGE_BLOCKS 256
+#define BLOCK_MOST 256
+#define ROW_MOST 4096
+#define IN_BLOCKS UINT32_MAX
+#define POSITION_BITS 48
+#define POSITION_MASK ((UINT64_C(1) << POSITION_BITS) - 1)
+#define ENTRY_SIZE 8 /* packed */
+
+struct block {
+    uint64_t bits[4];
+    uint8_t before[4]; /* how many entries stand in front of those of a word of bits */
+    uint16_t count;
+    uint16_t room;
+    unsigned char positions[];
+};
+
+struct page {
+    uint32_t count;
+    uint32_t room; /* of the row, or IN_BLOCKS */
+    union {
+        uint64_t *row;
+        struct block **blocks;
+    } at;
+};
+
+static inline uint64_t swapped(uint64_t value) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    value = __builtin_bswap64(value);
+#endif
+    return value;
+}
+
+static inline void put_position(unsigned char *at, uint64_t position) {
+    position = swapped(position << 16);
+    memcpy(at, &position, 6);
+}
+
+/* Return the position that stands at `at`, where 2 other bytes stand in front of it. */
+static inline uint64_t position_at(const unsigned char *at) {
+    uint64_t value;
+    memcpy(&value, at - 2, 8);
+    return swapped(value) & POSITION_MASK;
+}
+
+static inline unsigned suffix_at(const unsigned char *at) { return (unsigned)at[0] << 8 | at[1]; }
+
+static inline unsigned suffix_of(uint64_t entry) { return (unsigned)(entry >> POSITION_BITS); }
+
+/* Blocks ----------------------------------------------------------------------------------- */
+
+static inline unsigned bits_in(uint64_t word) {
+    word -= word >> 1 & UINT64_C(0x5555555555555555);
+    word = (word & UINT64_C(0x3333333333333333)) + (word >> 2 & UINT64_C(0x3333333333333333));
+    word = (word + (word >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    return (unsigned)(word * UINT64_C(0x0101010101010101) >> 56);
+}
+
+static inline int in_block(const struct block *block, unsigned low) {
+    return block->bits[low >> 6] >> (low & 63) & 1;
+}
+
+/* Return where the entry of `low` stands in a block, or would stand. */
+static inline unsigned char *place_in(const struct block *block, unsigned low) {
+    uint64_t lower = block->bits[low >> 6] & ((UINT64_C(1) << (low & 63)) - 1);
+    unsigned number = block->before[low >> 6] + bits_in(lower);
+    return (unsigned char *)block + offsetof(struct block, positions) + 6 * (size_t)number;
+}
+
+static inline void count_words(struct block *block) {
+    unsigned before = 0, word;
+    for (word = 0; word < 4; word++) {
+        block->before[word] = (uint8_t)before;
+        before += bits_in(block->bits[word]);
+    }
+}
+
+static inline size_t block_size(unsigned room) {
+    return offsetof(struct block, positions) + 6 * (size_t)room;
+}
+
+static inline struct block *new_block(unsigned room) {
+    struct block *block = PyMem_Malloc(block_size(room));
+    if (block != NULL) {
+        memset(block, 0, offsetof(struct block, positions));
+        block->room = (uint16_t)room;
+    }
+    return block;
+}
+
+/* Return a block with a place for one more, in the place of `block`; NULL without memory. */
+static inline struct block *larger_block(struct block *block) {
+    unsigned room = (block->room + block->room / 2u + 8) & ~7u;
+    if (room > BLOCK_MOST)
+        room = BLOCK_MOST;
+    block = PyMem_Realloc(block, block_size(room));
+    if (block != NULL)
+        block->room = (uint16_t)room;
+    return block;
+}
+
+/* Return the lowest of a block that is not below `low`, BLOCK_MOST if there is none. */
+static inline unsigned next_in(const struct block *block, unsigned low) {
+    uint64_t left;
+    if (low >= BLOCK_MOST)
+        return BLOCK_MOST;
+    left = block->bits[low >> 6] >> (low & 63) << (low & 63);
+    low &= ~63u;
+    while (left == 0) {
+        low += 64;
+        if (low == BLOCK_MOST)
+            return BLOCK_MOST;
+        left = block->bits[low >> 6];
+    }
+    return low + (unsigned)__builtin_ctzll(left);
+}
+
+/* Rows ------------------------------------------------------------------------------------- */
+
+/* Return the number of the first entry of a row that is not below `suffix`. */
+static inline uint32_t place_in_row(const struct page *page, unsigned suffix) {
+    const uint64_t *row = page->at.row;
+    uint64_t sought = (uint64_t)suffix << POSITION_BITS;
+    uint32_t low = 0, left = page->count, guess;
+    if (left == 0 || row[left - 1] < sought)
+        return left;
+    if (row[0] >= sought)
+        return 0;
+    guess = suffix - suffix_of(row[0]); /* where it is if all between are there, or beyond */
+    if (guess < left && suffix_of(row[guess]) == suffix)
+        return guess;
+    while (left > 0) {
+        uint32_t half = left / 2;
+        int higher = row[low + half] < sought;
+        low = higher ? low + half + 1 : low;
+        left = higher ? left - half - 1 : half;
+    }
+    return low;
+}
+
+/* A page ----------------------------------------------------------------------------------- */
+
+static inline void clear_page(struct page *page) {
+    if (page->room == IN_BLOCKS) {
+        unsigned high;
+        for (high = 0; high < PAGE_BLOCKS; high++)
+            PyMem_Free(page->at.blocks[high]);
+        PyMem_Free((void *)page->at.blocks);
+    } else {
+        PyMem_Free(page->at.row);
+    }
+    memset(page, 0, sizeof *page);
+}
+
+/* Find an entry; return whether it is there. */
+static inline int page_find(const struct page *page, unsigned suffix, uint64_t *position) {
+    if (page->room == IN_BLOCKS) {
+        const struct block *block = page->at.blocks[suffix >> 8];
+        if (block == NULL || !in_block(block, suffix & 255))
+            return 0;
+        *position = position_at(place_in(block, suffix & 255));
+    } else {
+        uint32_t number = place_in_row(page, suffix);
+        if (number == page->count || suffix_of(page->at.row[number]) != suffix)
+            return 0;
+        *position = page->at.row[number] & POSITION_MASK;
+    }
+    return 1;
+}
+
+/* Find the first entry that is not below `suffix`; return whether there is one. */
+static inline int page_next(const struct page *page, unsigned suffix, unsigned *found,
+                            uint64_t *position) {
+    if (suffix >= PAGE_SUFFIXES)
+        return 0;
+    if (page->room == IN_BLOCKS) {
+        unsigned high = suffix >> 8, low = suffix & 255;
+        for (; high < PAGE_BLOCKS; high++, low = 0) {
+            const struct block *block = page->at.blocks[high];
+            low = block == NULL ? BLOCK_MOST : next_in(block, low);
+            if (low < BLOCK_MOST) {
+                *found = high << 8 | low;
+                *position = position_at(place_in(block, low));
+                return 1;
+            }
+        }
+        return 0;
+    } else {
+        uint32_t number = place_in_row(page, suffix);
+        if (number == page->count)
+            return 0;
+        *found = suffix_of(page->at.row[number]);
+        *position = page->at.row[number] & POSITION_MASK;
+        return 1;
+    }
+}
+
+/* Return the highest suffix of a page that is not empty. */
+static inline unsigned page_highest(const struct page *page) {
+    unsigned high = PAGE_BLOCKS, word = 4;
+    const struct block *block = NULL;
+    if (page->room != IN_BLOCKS)
+        return suffix_of(page->at.row[page->count - 1]);
+    while (block == NULL)
+        block = page->at.blocks[--high];
+    while (block->bits[--word] == 0)
+        ;
+    return high << 8 | (word * 64 + 63 - (unsigned)__builtin_clzll(block->bits[word]));
+}
+
+/* Write the entries, packed, into `count` times ENTRY_SIZE bytes. */
+static inline void pack_page(const struct page *page, unsigned char *into) {
+    unsigned char *suffixes = into, *positions = into + 2 * (size_t)page->count;
+    if (page->room == IN_BLOCKS) {
+        unsigned high, low;
+        for (high = 0; high < PAGE_BLOCKS; high++) {
+            const struct block *block = page->at.blocks[high];
+            if (block == NULL)
+                continue;
+            memcpy(positions, block->positions, 6 * (size_t)block->count);
+            positions += 6 * (size_t)block->count;
+            for (low = 0; block->count == BLOCK_MOST && low < BLOCK_MOST; low++) {
+                suffixes[2 * low] = (unsigned char)high;
+                suffixes[2 * low + 1] = (unsigned char)low;
+            }
+            if (block->count == BLOCK_MOST) {
+                suffixes += 2 * BLOCK_MOST;
+                continue;
+            }
+            for (low = next_in(block, 0); low < BLOCK_MOST; low = next_in(block, low + 1)) {
+                *suffixes++ = (unsigned char)high;
+                *suffixes++ = (unsigned char)low;
+            }
+        }
+    } else {
+        uint32_t number;
+        for (number = 0; number < page->count; number++) {
+            uint64_t entry = page->at.row[number];
+            *suffixes++ = (unsigned char)(entry >> 56);
+            *suffixes++ = (unsigned char)(entry >> 48);
+            put_position(positions, entry);
+            positions += 6;
+        }
+    }
+}
+
+/* Make an empty page one of blocks, of entries that are packed in order; 0 without memory. */
+static inline int fill_blocks(struct page *page, const unsigned char *packed, uint32_t count) {
+    const unsigned char *positions = packed + 2 * (size_t)count;
+    uint32_t number = 0;
+    page->at.blocks = PyMem_Calloc(PAGE_BLOCKS, sizeof *page->at.blocks);
+    if (page->at.blocks == NULL)
+        return 0;
+    page->room = IN_BLOCKS;
+    while (number < count) {
+        const unsigned char *suffixes = packed + 2 * (size_t)number;
+        unsigned high = suffixes[0], size = 0;
+        struct block *block;
+        while (number + size < count && suffixes[2 * size] == high)
+            size++;
+        block = page->at.blocks[high] = new_block(size);
+        if (block == NULL) {
+            clear_page(page);
+            return 0;
+        }
+        block->count = (uint16_t)size;
+        memcpy(block->positions, positions + 6 * (size_t)number, 6 * (size_t)size);
+        number += size;
+        if (size == BLOCK_MOST) {
+            memset(block->bits, 0xFF, sizeof block->bits);
+        } else {
+            for (; size > 0; size--, suffixes += 2)
+                block->bits[suffixes[1] >> 6] |= UINT64_C(1) << (suffixes[1] & 63);
+        }
+        count_words(block);
+    }
+    page->count = count;
+    return 1;
+}
+
+/* Return whether blocks would take less than a row with room for so many more as there are. */
+static inline int are_blocks_smaller(uint32_t count, uint32_t blocks, uint32_t more) {
+    size_t as_blocks = PAGE_BLOCKS * sizeof(void *) +
+                       blocks * (offsetof(struct block, positions) + 16) + 6 * (size_t)count;
+    return as_blocks < (size_t)(count + more) * sizeof(uint64_t);
+}
+
+/* Make a row that is full larger, or blocks of it; 0 without memory. */
+static inline int make_room(struct page *page) {
+    uint32_t more = page->count / 2 + 1, blocks = 0, number;
+    unsigned high = PAGE_BLOCKS;
+    uint64_t *row;
+    for (number = 0; number < page->count; number++) {
+        blocks += high != suffix_of(page->at.row[number]) >> 8;
+        high = suffix_of(page->at.row[number]) >> 8;
+    }
+    if (page->count >= ROW_MOST || are_blocks_smaller(page->count, blocks, more)) {
+        unsigned char *packed = PyMem_Malloc((size_t)page->count * ENTRY_SIZE);
+        struct page made = {0};
+        int filled;
+        if (packed == NULL)
+            return 0;
+        pack_page(page, packed);
+        filled = fill_blocks(&made, packed, page->count);
+        PyMem_Free(packed);
+        if (filled) {
+            clear_page(page);
+            *page = made;
+        }
+        return filled;
+    }
+    row = PyMem_Realloc(page->at.row, (size_t)(page->count + more) * sizeof *row);
+    if (row == NULL)
+        return 0;
+    page->at.row = row;
+    page->room = page->count + more;
+    return 1;
+}
+
+static inline int put_in_blocks(struct page *page, unsigned suffix, uint64_t position) {
+    struct block **at = &page->at.blocks[suffix >> 8], *block = *at;
+    unsigned low = suffix & 255, word;
+    unsigned char *place, *behind;
+    if (block == NULL && (block = *at = new_block(8)) == NULL)
+        return 0;
+    if (in_block(block, low)) {
+        put_position(place_in(block, low), position);
+        return 1;
+    }
+    if (block->count == block->room) {
+        block = larger_block(block);
+        if (block == NULL)
+            return 0;
+        *at = block;
+    }
+    place = place_in(block, low);
+    behind = (unsigned char *)block + block_size(block->count);
+    memmove(place + 6, place, (size_t)(behind - place));
+    put_position(place, position);
+    block->bits[low >> 6] |= UINT64_C(1) << (low & 63);
+    for (word = (low >> 6) + 1; word < 4; word++)
+        block->before[word]++;
+    block->count++;
+    page->count++;
+    return 1;
+}
+
+/* Make an entry, or change it; 0 without memory. */
+static inline int page_put(struct page *page, unsigned suffix, uint64_t position) {
+    uint64_t entry = (uint64_t)suffix << POSITION_BITS | position;
+    uint32_t number;
+    if (page->room == IN_BLOCKS)
+        return put_in_blocks(page, suffix, position);
+    number = place_in_row(page, suffix);
+    if (number < page->count && suffix_of(page->at.row[number]) == suffix) {
+        page->at.row[number] = entry;
+        return 1;
+    }
+    if (page->count == page->room) {
+        if (!make_room(page))
+            return 0;
+        if (page->room == IN_BLOCKS)
+            return put_in_blocks(page, suffix, position);
+    }
+    memmove(page->at.row + number + 1, page->at.row + number,
+            (page->count - number) * sizeof *page->at.row);
+    page->at.row[number] = entry;
+    page->count++;
+    return 1;
+}
+
+/* Remove an entry; return whether it was there. */
+static inline int page_remove(struct page *page, unsigned suffix) {
+    uint64_t position;
+    if (!page_find(page, suffix, &position))
+        return 0;
+    if (page->room == IN_BLOCKS) {
+        struct block *block = page->at.blocks[suffix >> 8];
+        unsigned low = suffix & 255;
+        unsigned char *place = place_in(block, low);
+        unsigned char *behind = (unsigned char *)block + block_size(block->count);
+        memmove(place, place + 6, (size_t)(behind - place - 6));
+        block->bits[low >> 6] &= ~(UINT64_C(1) << (low & 63));
+        count_words(block);
+        if (--block->count == 0) {
+            PyMem_Free(block);
+            page->at.blocks[suffix >> 8] = NULL;
+        }
+    } else {
+        uint64_t *entry = page->at.row + place_in_row(page, suffix);
+        memmove(entry, entry + 1,
+                (size_t)(page->at.row + page->count - entry - 1) * sizeof *entry);
+    }
+    page->count--;
+    return 1;
+}
+
+/* Enter what is packed, in any order; 0 without memory. */
+static inline int put_packed(struct page *page, const unsigned char *packed, size_t count) {
+    const unsigned char *positions = packed + 2 * count;
+    size_t number;
+    for (number = 0; number < count; number++)
+        if (!page_put(page, suffix_at(packed + 2 * number), position_at(positions + 6 * number)))
+            return 0;
+    return 1;
+}
+
+/* Give an empty page the entries that are packed; 0 without memory. */
+static inline int unpack_page(struct page *page, const unsigned char *packed, size_t count) {
+    uint32_t blocks = 1, in_order = 1;
+    size_t number;
+    if (count == 0)
+        return 1;
+    for (number = 1; number < count; number++) {
+        const unsigned char *suffix = packed + 2 * number;
+        in_order &= suffix_at(suffix - 2) < suffix_at(suffix);
+        blocks += suffix[0] != suffix[-2];
+    }
+    if (!in_order) /* nobody packs like that */
+        return put_packed(page, packed, count);
+    if (count > ROW_MOST || are_blocks_smaller((uint32_t)count, blocks, 0))
+        return fill_blocks(page, packed, (uint32_t)count);
+    page->at.row = PyMem_Malloc(count * sizeof *page->at.row);
+    if (page->at.row == NULL)
+        return 0;
+    page->room = (uint32_t)count;
+    return put_packed(page, packed, count);
+}
+
+#endif
