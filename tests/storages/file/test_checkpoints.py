@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import ZODB.FileStorage
 
+from perdure.errors import PackCancelledError
 from perdure.fileops import FileOperations
 from perdure.ids import ZERO, p64, u64
 from perdure.interfaces import TransactionMetaData
@@ -180,6 +181,21 @@ def test_a_checkpoint_that_a_pack_overtakes_is_not_put_in_place(
     assert unpack_index(index_of(path).read_bytes()).position == path.stat().st_size
     storage.close()
     assert load(path).scanned_from == path.stat().st_size
+
+
+def test_the_index_is_saved_again_after_a_pack_that_ended_before_its_swap(
+    storage: FileStorage, path: Path
+) -> None:
+    write(storage, {ZERO: holder(A), A: cell(1), B: cell("garbage")})
+    storage._checkpoints.save(storage._checkpoints.begin(storage._opened()))
+    with pytest.raises(PackCancelledError):
+        # It is removed right before commits have to wait.
+        storage.pack(4e9, references, cancel=lambda: not index_of(path).exists())
+    assert not index_of(path).exists()
+    assert storage.load(B).data == cell("garbage")
+    write(storage, {A: cell(2)})
+    storage._checkpoints.wait()
+    assert unpack_index(index_of(path).read_bytes()).position == path.stat().st_size
 
 
 def test_a_checkpoint_that_cannot_be_written_is_logged_and_commits_go_on(

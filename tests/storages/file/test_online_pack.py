@@ -1,5 +1,6 @@
 """A pack while work goes on: what is committed meanwhile, and what stops it."""
 
+import os
 import shutil
 import threading
 import time
@@ -19,9 +20,10 @@ from perdure.errors import (
     StorageError,
     UndoError,
 )
+from perdure.fileops import FileOperations
 from perdure.ids import ZERO, after, p64
 from perdure.interfaces import TransactionMetaData
-from perdure.storages.file import FileStorage
+from perdure.storages.file import FileStorage, packcopy
 from perdure.storages.file.pack import PackEstimate
 from perdure.storages.file.scan import Scanner, Transaction
 from perdure.testing.contract.records import cell, holder, references
@@ -342,3 +344,89 @@ def slowly(until: Callable[[], bool]) -> Callable[[bytes], list[bytes]]:
         return references(data)
 
     return waiting
+
+
+class Watched(FileOperations):
+    """Notes the calls by name, the file's suffix, and whether commits wait meanwhile."""
+
+    def __init__(self) -> None:
+        self.storage: FileStorage | None = None
+        self.calls: list[tuple[str, bool]] = []
+        self.kept_open: list[bool] = []
+
+    def _note(self, call: str) -> None:
+        if self.storage is not None and self.storage._committer is not None:
+            waiting = self.storage._committer._gate._commit_lock.locked()
+            self.calls.append((call, waiting))
+
+    def sync(self, descriptor: int) -> None:
+        self._note("sync")
+        super().sync(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._note(f"rename {source.suffix}")
+        super().rename(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        self._note(f"link {target.suffix}")
+        super().link(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self._note(f"unlink {path.suffix}")
+        if path.suffix == ".old" and path.exists():
+            self.kept_open.append(is_open(path))
+        super().unlink(path)
+
+    def sync_directory(self, path: Path) -> None:
+        self._note("sync directory")
+        super().sync_directory(path)
+
+
+def is_open(path: Path) -> bool:
+    """Return whether this process has the file open."""
+    named = os.stat(path)
+    for descriptor in map(int, os.listdir("/dev/fd")):
+        try:
+            held = os.fstat(descriptor)
+        except OSError:  # that of the listing itself
+            continue
+        if (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino):
+            return True
+    return False
+
+
+def test_commits_wait_for_nothing_that_takes_long_in_a_large_file(path: Path) -> None:
+    operations = Watched()
+    storage = FileStorage(path, operations=operations)
+    for number in range(2):
+        write(storage, {ZERO: holder(A), A: cell(number), B: cell("garbage")})
+        storage._checkpoints.save(storage._checkpoints.begin(storage._opened()))
+        operations.calls.clear()
+        operations.storage = storage
+        storage.pack(FAR, references)
+        operations.storage = None
+    # The index of the file as it was goes before, and the room of the old file is freed later.
+    assert ("unlink .index", False) in operations.calls
+    assert operations.kept_open == [True]
+    assert [call for call, waiting in operations.calls if waiting] == [
+        "sync",
+        "unlink .old",
+        "link .old",
+        "rename .pack",
+        "sync directory",
+    ]
+    storage.close()
+
+
+def test_a_copy_is_synced_as_it_grows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packcopy, "_BUFFER_SIZE", 1_000)
+    monkeypatch.setattr(packcopy, "_SYNC_SIZE", 10_000)
+    operations = Watched()
+    storage = FileStorage(path, operations=operations)
+    write(storage, {ZERO: holder(A)})
+    for number in range(20):
+        write(storage, {A: cell(number), p64(number + 10): cell("x" * 4_000)})
+    operations.storage = storage
+    storage.pack(FAR, references, gc=False)
+    assert 6 <= [call for call, _ in operations.calls].count("sync") <= 12
+    storage.close()

@@ -11,12 +11,13 @@ transaction visible, and is written by a thread of its own: commits go on. It
 holds only what is durable in the data file, so that no crash can leave it ahead of
 that. It is complete under a temporary name before it takes the place of the older.
 
-Packing puts another file in the place of the data file. Whatever is being saved
-then is of no use, and is not put in place any more.
+Packing puts another file in the place of the data file. Before, what is saved is removed, and
+nothing is put in its place until then.
 """
 
 import logging
 import os
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -59,6 +60,7 @@ class Checkpoints:
         self._placing = threading.Lock()  # for the moment in which one takes its place
         self._snapshot: IndexSnapshot | None = None  # what is being saved
         self._thread: threading.Thread | None = None
+        self._suspended = False
         self.published(loading.view, loading.view.end - loading.scanned_from)
 
     def published(self, view: View, size_bytes: int) -> None:
@@ -72,7 +74,10 @@ class Checkpoints:
         self._due_at = max(self._interval_bytes, len(view.index) * _INDEX_BYTES_PER_OBJECT // 4)
         if self._tail < self._due_at:
             return
-        snapshot = self.begin(view)
+        with self._placing:
+            if self._suspended:
+                return
+            snapshot = self._begin(view)
         self._thread = threading.Thread(
             target=self.save, args=(snapshot,), name=f"checkpoint of {view.file.path.name}"
         )
@@ -89,11 +94,8 @@ class Checkpoints:
         Only while nobody makes transactions visible, or by who does.
         """
         with self._placing:
-            if self._snapshot is not None:
-                self._snapshot.release()
-            self._snapshot = view.index.snapshot(view.end, view.last_tid)
-            self._tail = 0
-            return self._snapshot
+            self._suspended = False
+            return self._begin(view)
 
     def save(self, snapshot: IndexSnapshot) -> None:
         """Write a snapshot, and put it in place of what was saved before; failing is logged."""
@@ -113,7 +115,7 @@ class Checkpoints:
             self._finished(snapshot)
 
     def remove(self) -> None:
-        """Remove what is saved, durably, before the file is replaced; `OSError` if that fails."""
+        """Remove what is saved, durably; `OSError` if that fails."""
         with self._placing:
             if self._snapshot is not None:
                 self._finish()
@@ -121,6 +123,22 @@ class Checkpoints:
             with suppress(FileNotFoundError):
                 self._operations.unlink(self._path)
                 self._operations.sync_directory(self._path.parent)
+
+    def suspend(self) -> None:
+        """Remove what is saved, before the file is replaced, and save nothing until `begin`.
+
+        `resume` ends it where the file stays. Raises `OSError` if removing fails.
+        """
+        with self._placing:
+            self._suspended = True
+        self.remove()
+
+    def resume(self) -> None:
+        """Save again, and soon, unless something was begun since `suspend`."""
+        with self._placing:
+            if self._suspended:
+                self._suspended = False
+                self._tail = sys.maxsize
 
     def wait(self) -> None:
         """Return when nothing is being saved in the background."""
@@ -133,6 +151,13 @@ class Checkpoints:
         self.wait()
         if view is not None and view.end != self._saved_at:
             self.save(self.begin(view))
+
+    def _begin(self, view: View) -> IndexSnapshot:
+        if self._snapshot is not None:
+            self._snapshot.release()
+        self._snapshot = view.index.snapshot(view.end, view.last_tid)
+        self._tail = 0
+        return self._snapshot
 
     def _write(self, snapshot: IndexSnapshot, temporary: Path) -> None:
         operations = self._operations

@@ -39,6 +39,7 @@ __all__ = [
     "PackEstimate",
     "PackProgress",
     "Swap",
+    "old_path",
     "packed_path",
     "put_in_place",
     "remove_leftover",
@@ -48,6 +49,9 @@ _SHORT_ROUND: Final = 256 << 10
 """Bytes that are copied while commits wait."""
 
 _MOST_ROUNDS: Final = 20
+_SYNCED_ROUNDS: Final = 2
+"""A first sync may take long, and much be committed meanwhile; the next one does not."""
+
 _MOST_ATTEMPTS: Final = 3
 
 _TRANSACTION_OVERHEAD: Final = 128
@@ -70,6 +74,11 @@ class PackEstimate:
     objects: int
     revisions: int
     size_bytes: int
+
+
+def old_path(path: Path) -> Path:
+    """Return where the file is kept that was at `path` before it was packed."""
+    return path.with_name(path.name + ".old")
 
 
 def packed_path(path: Path) -> Path:
@@ -154,9 +163,10 @@ class Pack:
         if moment.boundary == view.end and copy.view.last_tid < view.last_tid:
             # The newest one stays, even empty: the next tid must be later after reopening, too.
             copy.copy_empty(moment.last)
-        end = self._follow(copy, needed, moment.boundary, moment.end)
-        copy.sync()  # of nearly all of it, before commits wait
-        end = self._follow(copy, needed, end, moment.end)
+        end = moment.boundary
+        for _ in range(_SYNCED_ROUNDS):
+            end = self._follow(copy, needed, end, moment.end)
+            copy.sync()  # of nearly all of it, before commits wait
         with exclusive():
             for transaction in transactions(view, end, view.end):
                 self._copy_later(copy, needed, transaction, moment.end)
@@ -212,22 +222,19 @@ class _GarbageLinkedError(Exception):
         self.oids = oids
 
 
-def put_in_place(
-    operations: FileOperations, path: Path, keep_old: bool, remove_index: Callable[[], object]
-) -> None:
+def put_in_place(operations: FileOperations, path: Path, keep_old: bool) -> None:
     """Give the packed file the name `path`; at no moment is there no file of that name.
 
+    There must be no saved index: a crash must not leave it beside a file that it is not of.
     With `keep_old` the file that had it is `NAME.old` then. Raises `OSError`
     while everything still has its name; then nothing is left of the packed file.
     """
     try:
         if keep_old:
-            old = path.with_name(path.name + ".old")
+            old = old_path(path)
             with suppress(FileNotFoundError):
                 operations.unlink(old)
             operations.link(path, old)
-        # A crash must not leave it beside a file that it does not belong to.
-        remove_index()
         operations.rename(packed_path(path), path)
     except OSError:
         operations.unlink(packed_path(path))

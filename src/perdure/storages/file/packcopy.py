@@ -5,7 +5,7 @@ side, and then only told where it stands now. What was committed later keeps its
 revisions: its pointers to records before are made anew.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -41,6 +41,8 @@ __all__ = ["PackedCopy"]
 
 _PACKED: Final = b"p"
 _BUFFER_SIZE: Final = 4 << 20
+_SYNC_SIZE: Final = 16 << 20
+"""Bytes that are written between two syncs: commits, which sync too, wait behind them."""
 
 _POINTERS: Final = Struct(">QQ")
 """The place of a record: its previous one, and its transaction."""
@@ -73,7 +75,7 @@ class PackedCopy:
         self._sources = Sources(source)
         self._target = target
         self._buffer: list[bytes] = []
-        self._buffered = self._flushed = 0
+        self._buffered = self._flushed = self._synced = 0
         self.view = View(target, PositionIndex(), len(MAGIC), ZERO)
         self._put([MAGIC], len(MAGIC))
 
@@ -146,14 +148,20 @@ class PackedCopy:
         """Write what waits to be written."""
         if self._buffer:
             pieces, self._buffer, self._buffered = self._buffer, [], 0
-            self._flushed = write_all(
-                self._operations, self._target.descriptor, [b"".join(pieces)], self._flushed
-            )
+            self._write_out([b"".join(pieces)])
 
     def sync(self) -> None:
         """Return when all of the copy is on the disk."""
         self.flush()
+        self._synced = self._flushed
         self._operations.sync(self._target.descriptor)
+
+    def _write_out(self, pieces: Sequence[bytes]) -> None:
+        descriptor = self._target.descriptor
+        self._flushed = write_all(self._operations, descriptor, pieces, self._flushed)
+        if self._flushed - self._synced >= _SYNC_SIZE:
+            self._synced = self._flushed
+            self._operations.sync(descriptor)
 
     def _put(self, pieces: Iterable[bytes], size_bytes: int) -> None:
         self._buffer += pieces
@@ -272,7 +280,5 @@ class PackedCopy:
         end = self.view.end
         encoded = encode(header.tid, fields, planned, end, end, status, in_memory)
         for pieces in encoded.pieces:
-            self._flushed = write_all(
-                self._operations, self._target.descriptor, pieces, self._flushed
-            )
+            self._write_out(pieces)
         self.view.publish(header.tid, encoded.positions, encoded.end)

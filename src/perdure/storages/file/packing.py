@@ -1,8 +1,11 @@
 """What a pack does to a storage: another file, another view, its index, its blobs."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from perdure.blobs import BlobDirectory, pack_blobs
 from perdure.errors import CorruptDataError, POSKeyError
@@ -13,7 +16,14 @@ from perdure.storages.file.committing import Committer
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.index import IndexSnapshot, PositionIndex
 from perdure.storages.file.openfile import access
-from perdure.storages.file.pack import Cancel, Pack, PackProgress, packed_path, put_in_place
+from perdure.storages.file.pack import (
+    Cancel,
+    Pack,
+    PackProgress,
+    old_path,
+    packed_path,
+    put_in_place,
+)
 from perdure.storages.file.reader import View
 
 __all__ = ["Packing"]
@@ -54,7 +64,7 @@ class Packing:
                 packed.append(copy)
                 snapshots.append(self._swap(copy))
 
-            pack.run(self.committer.exclusive, swap)
+            pack.run(partial(self._exclusive, view.file.path), swap)
         for copy, snapshot in zip(packed, snapshots, strict=True):
             self._finish(copy, snapshot, stop)
         if not packed:
@@ -66,23 +76,32 @@ class Packing:
     ) -> None:
         """Let another packer write `NAME.pack` while commits wait; it returns end and index."""
         path = view.file.path
-        with self.committer.exclusive():
-            with access(path, "pack it", _AS_IT_WAS):
-                result = packer()
-                if result is None:
-                    return
-                end, positions = result
-                file = DataFile(path, self.operations.open(packed_path(path), os.O_RDWR))
+        with access(path, "pack it", _AS_IT_WAS), self._exclusive(path):
+            result = packer()
+            if result is None:
+                return
+            end, positions = result
+            file = DataFile(path, self.operations.open(packed_path(path), os.O_RDWR))
             index = PositionIndex()
             index.update(dict(positions.items()))
             copy = View(file, index, end, view.last_tid)
             snapshot = self._swap(copy)
         self._finish(copy, snapshot, stop)
 
+    @contextmanager
+    def _exclusive(self, path: Path) -> Iterator[None]:
+        """Keep everybody from committing; what takes long happens before, or afterwards."""
+        self.checkpoints.suspend()
+        try:
+            with _kept_open(old_path(path)), self.committer.exclusive():
+                yield
+        finally:
+            self.checkpoints.resume()
+
     def _swap(self, copy: View) -> IndexSnapshot:
         path = copy.file.path
         with access(path, "pack it", _AS_IT_WAS):
-            put_in_place(self.operations, path, self.keep_old, self.checkpoints.remove)
+            put_in_place(self.operations, path, self.keep_old)
         self.use(copy)
         self.committer.switch(copy)
         return self.checkpoints.begin(copy)
@@ -98,6 +117,22 @@ class Packing:
         with access(self.blobs.path, "pack it", consequence):
             # Whatever is committed from now on is later than the last in the view.
             pack_blobs(self.blobs, min(stop, view.last_tid), _having_revision(view), keep_old)
+
+
+@contextmanager
+def _kept_open(path: Path) -> Iterator[None]:
+    """Hold a file open, where there is one: when it loses its name its room is freed only then.
+
+    That takes long for a large one.
+    """
+    descriptor = -1
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _having_revision(view: View) -> Callable[[bytes, bytes], bool]:
