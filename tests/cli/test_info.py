@@ -70,3 +70,22 @@ def test_a_quick_info_counts_nothing(path: Path) -> None:
 def test_info_of_memory_has_no_file() -> None:
     data = json.loads(invoke("info", "memory:", "--json").stdout)
     assert (data["transaction_count"], data["file"]) == (0, None)
+
+
+def test_a_file_of_no_bytes_has_no_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "empty.fs"
+    path.touch()
+    assert "size               0 bytes\n" in invoke("info", path).stdout
+    data = json.loads(invoke("info", "--json", path).stdout)
+    assert (data["size_bytes"], data["object_count"], data["transaction_count"]) == (0, 0, 0)
+    assert path.stat().st_size == 0
+
+
+def test_a_missing_address_is_told_where_it_may_come_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PERDURE_ADDRESS", raising=False)
+    refused = invoke("info")
+    assert refused.exit_code == 2
+    assert "Missing argument 'ADDRESS'. It is a path, or a storage" in refused.stderr
+    assert "PERDURE_ADDRESS may have it" in refused.stderr

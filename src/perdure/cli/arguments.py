@@ -12,7 +12,16 @@ from perdure.tools.moment import datetime_of
 __all__ = ["address", "moment", "moment_text", "oid", "tid", "time_text"]
 
 
-address = click.argument("address", envvar=ENVIRONMENT_VARIABLE)
+class _Address(click.types.StringParamType):
+    """Text, of which an error says where else it may come from."""
+
+    def get_missing_message(
+        self, param: click.Parameter, ctx: click.Context | None = None
+    ) -> str | None:
+        return f"It is a path, or a storage with its options; {ENVIRONMENT_VARIABLE} may have it."
+
+
+address = click.argument("address", type=_Address(), envvar=ENVIRONMENT_VARIABLE)
 """The ADDRESS of a command; it may be left out where PERDURE_ADDRESS is set."""
 
 

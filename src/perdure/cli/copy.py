@@ -16,19 +16,25 @@ __all__ = ["command"]
 @click.command("copy", short_help="Copy a database into another storage.")
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
+@click.option(
+    "--without-blobs",
+    is_flag=True,
+    help="Copy records of blobs of a database that is given without its blob_dir.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was copied as JSON.")
-def command(source: str, target: str, as_json: bool) -> None:
+def command(source: str, target: str, without_blobs: bool, as_json: bool) -> None:
     """Copy every transaction of the database at address FROM to the one at TO, with its tid.
 
     TO is created if it is not there. If it has the beginning of FROM it gets the rest: a copy
     that was interrupted goes on, and the same command brings a copy up to date. FROM is
-    opened for reading only, and may be written to meanwhile.
+    opened for reading only, and may be written to meanwhile. Blobs come along where both
+    addresses have a blob_dir; where FROM has blobs and no blob_dir is given, it is refused.
     """
     with opened_storage(source) as read:
         written = open_storage(target)
         try:
             with progress_bar("copying", in_bytes=True) as progress:
-                done = copy(read, written, progress)
+                done = copy(read, written, progress, without_blobs=without_blobs)
         finally:
             written.close()
     last = None if done.tid == ZERO else done.tid

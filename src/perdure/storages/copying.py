@@ -46,30 +46,36 @@ def copy_transactions(
     source: IterableStorage,
     target: RestoreableStorage,
     progress: Callable[[CopyProgress], object] | None = None,
+    *,
+    without_blobs: bool = True,
 ) -> CopyProgress:
     """Copy what `target` does not have yet of `source`; return what was copied.
 
     A target that is not empty must hold the beginning of the source: its last
     transaction is looked up there. `progress` is called after each transaction;
-    an error that it raises stops the copy between two of them.
+    an error that it raises stops the copy between two of them. A blob that is not to be found
+    is copied as a record without one, with a warning; so are all of a source that keeps
+    none, unless `without_blobs` is false: that is refused then, in front of the first.
 
     Raises `StorageError` where the target holds something else, and
-    `Unsupported` at the first blob if the target keeps none.
+    `Unsupported` at the first blob if the target keeps none, or the source does not.
     """
     _check_that_it_goes_on(source, target, target.lastTransaction())
-    return copy_later(source, target, progress)
+    return copy_later(source, target, progress, without_blobs=without_blobs)
 
 
 def copy_later(
     source: IterableStorage,
     target: RestoreableStorage,
     progress: Callable[[CopyProgress], object] | None = None,
+    *,
+    without_blobs: bool = True,
 ) -> CopyProgress:
     """Copy what is later than the last transaction of `target`; whoever calls knows that it fits.
 
     The rest is as in `copy_transactions`.
     """
-    restore = _restore(source, target)
+    restore = _restore(source, target, without_blobs)
     last = target.lastTransaction()
     done = CopyProgress(tid=last)
     for transaction in source.iterator(None if last == ZERO else after(last)):
@@ -89,14 +95,14 @@ def _check_that_it_goes_on(
         )
 
 
-def _restore(source: Any, target: Any) -> _Restore:
+def _restore(source: Any, target: Any, without_blobs: bool) -> _Restore:
     """Return what restores one record of `source` in `target`, with its blob if it has one."""
 
     def restore(record: StoredRecord, transaction: HasMetaData) -> None:
         target.restore(record.oid, record.tid, record.data, "", record.data_txn, transaction)
 
     def restore_blob(record: StoredRecord, transaction: HasMetaData) -> None:
-        blob = _blob_of(source, record)
+        blob = _blob_of(source, record, without_blobs)
         if blob is None:
             restore(record, transaction)
             return
@@ -115,16 +121,22 @@ def _restore(source: Any, target: Any) -> _Restore:
 
     blobs_fit = capabilities_of(target).blob_restore
     # Wrappers that others wrote declare less than they have. Whoever keeps blobs asks for them.
-    return restore_blob if blobs_fit or capabilities_of(source).blobs else restore
+    may_have = blobs_fit or not without_blobs or capabilities_of(source).blobs
+    return restore_blob if may_have else restore
 
 
-def _blob_of(source: Any, record: StoredRecord) -> IO[bytes] | None:
+def _blob_of(source: Any, record: StoredRecord, without_blobs: bool) -> IO[bytes] | None:
     if record.data is None or not is_blob(record.data):
         return None
     try:
         blob: IO[bytes] = source.openCommittedBlobFile(record.oid, record.tid)
     except (POSKeyError, Unsupported, AttributeError) as error:
         # The last: what has transactions to iterate over need not have this method.
+        if not without_blobs and not isinstance(error, POSKeyError):
+            raise Unsupported(
+                f"{source.getName()} was opened without its blobs, and oid {oid_repr(record.oid)} "
+                f"is one; open it with its blob_dir, or copy without blobs"
+            ) from error
         text = "oid %s of transaction %s is copied without its blob: %s"
         log.warning(text, oid_repr(record.oid), tid_repr(record.tid), error)
         return None

@@ -1,5 +1,6 @@
 """What a database is, at a glance: its size, its age, what its storage can do."""
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def describe(storage: Any, *, quick: bool = False, progress: Progress | None = N
         file = file_state(Path(storage.getName()), storage.getSize(), progress)
     return Info(
         name=storage.getName(),
-        size_bytes=storage.getSize(),
+        size_bytes=_size_bytes(storage),
         object_count=len(storage),
         first_tid=_first_tid(storage) if capabilities.iteration else None,
         last_tid=None if last == ZERO else last,
@@ -62,6 +63,15 @@ def describe(storage: Any, *, quick: bool = False, progress: Progress | None = N
         native=_native(),
         native_problems={name: why for name, why in native.native_problems().items() if why},
     )
+
+
+def _size_bytes(storage: Any) -> int:
+    size: int = storage.getSize()
+    if isinstance(storage, FileStorage):
+        # To the storage, a file of no bytes is as good as one that has its magic already.
+        with suppress(FileNotFoundError):
+            return min(size, Path(storage.getName()).stat().st_size)
+    return size
 
 
 def _first_tid(storage: Any) -> bytes | None:
