@@ -61,7 +61,10 @@ def _no_directory_sync_of_a_pack(patch: pytest.MonkeyPatch) -> None:
 
 
 def _acknowledged_before_the_sync(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(groups.CommitQueue, "make_durable", lambda self, end: None)
+    def sync_up_to(self: groups.CommitQueue, end: int) -> None:
+        self._durable = self._written
+
+    patch.setattr(groups.CommitQueue, "_sync_up_to", sync_up_to)
 
 
 def _status_before_the_data(patch: pytest.MonkeyPatch) -> None:

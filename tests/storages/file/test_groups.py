@@ -7,7 +7,8 @@ import pytest
 
 from perdure.errors import StorageSystemError
 from perdure.ids import p64
-from perdure.storages.file.groups import CommitQueue, Written
+from perdure.storages.file import groups
+from perdure.storages.file.groups import EVERYTHING, CommitQueue, Written
 
 
 class Disk:
@@ -105,6 +106,78 @@ def test_those_who_wait_share_a_sync(queue: Queue) -> None:
 
     assert queue.disk.syncs == 2
     assert queue.visible == [p64(number) for number in range(1, 9)]
+
+
+def committed_together(queue: Queue) -> None:
+    """Have one of three transactions become visible, while the others wait for the next sync."""
+    queue.complete(queue.append(1))
+    assert queue.disk.started.acquire(timeout=10)
+    for number in (2, 3):
+        queue.complete(queue.append(number))
+    queue.disk.proceed.release()
+
+
+def test_the_first_waits_for_as_many_as_there_were_and_the_last_of_them_syncs(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "_PATIENCE", 1e6)
+    committed_together(queue)
+    assert not queue.disk.started.acquire(timeout=0.05)
+    last = queue.complete(queue.append(4))
+    assert queue.disk.started.acquire(timeout=10)
+    queue.disk.proceed.release()
+    last.join(10)
+    queue.finish()
+
+    assert queue.disk.syncs == 2
+    assert queue.visible == [p64(number) for number in (1, 2, 3, 4)]
+
+
+def test_the_first_does_not_wait_for_long(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "_PATIENCE", 1e-3)
+    committed_together(queue)
+    assert queue.disk.started.acquire(timeout=10)
+    queue.disk.proceed.release()
+    queue.finish()
+    assert queue.visible == [p64(number) for number in (1, 2, 3)]
+
+    # There were two, and there is one now: it waits once, and then no more.
+    monkeypatch.setattr(groups, "_PATIENCE", 1e-3)
+    for number in (4, 5):
+        queue.disk.proceed.release()
+        queue.complete(queue.append(number)).join(10)
+    monkeypatch.setattr(groups, "_PATIENCE", 1e6)
+    queue.disk.proceed.release()
+    queue.complete(queue.append(6))
+    queue.finish()
+    assert queue.visible[-1] == p64(6)
+
+
+def test_who_waits_for_company_goes_on_when_somebody_else_synced(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "_PATIENCE", 1e6)
+    committed_together(queue)
+    assert not queue.disk.started.acquire(timeout=0.05)
+    queue.disk.proceed.release()
+    queue.queue.make_durable(EVERYTHING)
+    queue.finish()
+    assert queue.visible == [p64(number) for number in (1, 2, 3)]
+
+
+def test_a_sync_that_fails_ends_the_wait_for_company(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "_PATIENCE", 1e6)
+    committed_together(queue)
+    assert not queue.disk.started.acquire(timeout=0.05)
+    queue.disk.broken = OSError(5, "Input/output error")
+    queue.disk.proceed.release()
+    with pytest.raises(StorageSystemError):
+        queue.queue.make_durable(EVERYTHING)
+    queue.finish()
+    assert len(queue.errors) == 2
+    queue.queue.wait_until_empty()
 
 
 def test_the_order_of_the_file_is_that_of_becoming_visible(queue: Queue) -> None:

@@ -7,13 +7,22 @@ transaction visible.
 
     written --sync--> durable --all before it are visible--> func(tid) --> visible
 
+One thread at a time leads: it syncs, for all that is written by then. The others sleep, each
+in a bed of its own, and are woken one by one: by the leader the oldest that is durable, and
+one that is not, to lead; by each that became visible the next. So nobody wakes for nothing.
+
+Threads that committed together tend to do it again. The first that is back would lead at
+once, alone, and the others wait for its sync and their own. So it waits for as many as there
+were, for a part of the time that a sync takes; who makes them complete leads.
+
 Each thread calls its own `func`: one that ran another's could meet a lock which
 that other holds while it waits here.
 """
 
 import sys
-import threading
+from _thread import LockType, allocate_lock
 from collections.abc import Callable
+from time import perf_counter
 from typing import Final
 
 __all__ = ["EVERYTHING", "CommitQueue", "Written"]
@@ -21,17 +30,23 @@ __all__ = ["EVERYTHING", "CommitQueue", "Written"]
 EVERYTHING: Final = sys.maxsize
 """A position behind all that was written, by transactions that are not in the queue as well."""
 
+_PATIENCE: Final = 0.25
+"""How long the first one waits for the others, in times of a sync."""
+
+_SLOWDOWN: Final = 1.25
+"""By how much a sync is believed to have become slower: it may have waited for the interpreter."""
+
 
 class Written:
     """A transaction whose bytes are in the file, up to `end`, its records at `positions`."""
 
-    __slots__ = ("end", "positions", "tid", "turn")
+    __slots__ = ("bed", "end", "positions", "tid")
 
     def __init__(self, tid: bytes, positions: dict[bytes, int], end: int) -> None:
         self.tid = tid
         self.positions = positions
         self.end = end
-        self.turn: threading.Event | None = None  # set when all before it are visible
+        self.bed: LockType | None = None  # a lock that its thread waits for
 
 
 class CommitQueue:
@@ -54,12 +69,15 @@ class CommitQueue:
         self._publish = publish
         self._fail = fail
         self.waiting: tuple[Written, ...] = ()  # replaced as a whole: read without the lock
-        self._changed = threading.Condition(
-            threading.Lock()
-        )  # guards `waiting` against two writers
-        self._sync_lock = threading.Lock()
+        self._lock = allocate_lock()  # guards all that changes here, for moments
+        self._sync_lock = allocate_lock()
+        self._leading = False  # is there a thread that syncs, or is about to?
+        self._host: Written | None = None  # who waits for the others before it leads
+        self._company = 0  # how many there were at the end of the last sync
+        self._sync_s = 1.0
         self._written = self._durable = durable
         self._failure: OSError | None = None
+        self._for_empty: list[LockType] = []  # beds of those who wait for an empty queue
 
     @property
     def durable(self) -> int:
@@ -76,11 +94,9 @@ class CommitQueue:
 
     def append(self, written: Written) -> None:
         """Take in a transaction; only while holding the commit lock, in the order of the file."""
-        with self._changed:
+        with self._lock:
             if self._failure is not None:
                 raise self._fail(self._failure)
-            if self.waiting:
-                written.turn = threading.Event()
             self.waiting = (*self.waiting, written)
             self._written = written.end
 
@@ -91,9 +107,7 @@ class CommitQueue:
         the sync failed, for this transaction or for one before.
         """
         try:
-            self.make_durable(written.end)
-            if written.turn is not None:
-                written.turn.wait()
+            self._await_turn(written)
         except KeyboardInterrupt:
             # Others wait for this one to become visible: first that, then the interrupt.
             self.complete(written, func)
@@ -106,36 +120,124 @@ class CommitQueue:
             self._leave()
 
     def make_durable(self, end: int) -> None:
-        """Return when the file is durable up to `end`; raises what `fail` returns."""
-        if self._durable >= end:
-            return
+        """Return when the file is durable up to `end`; raises what `fail` returns.
+
+        For who is not in the queue.
+        """
+        if self._durable < end:
+            try:
+                self._sync_up_to(end)
+            finally:
+                with self._lock:
+                    self._wake_some()
+
+    def wait_until_empty(self) -> None:
+        """Return when everything that was taken in is visible, or never will be."""
+        with self._lock:
+            if not self.waiting:
+                return
+            bed = _bed()
+            self._for_empty.append(bed)
+        bed.acquire()
+
+    def _await_turn(self, written: Written) -> None:
+        """Return when it is durable and the first in the queue."""
+        patience_s = _PATIENCE * self._sync_s
+        while True:
+            with self._lock:
+                if self._host is written:
+                    self._host = None
+                durable = written.end <= self._durable
+                if durable and self.waiting[0] is written:
+                    return
+                if self._failure is not None and not durable:
+                    raise self._fail(self._failure)
+                limit_s = -1.0  # none
+                leads = not durable and not self._leading
+                if leads and patience_s and self._count_behind(self._durable) < self._company:
+                    leads = False
+                    if self._host is None:
+                        self._host, limit_s = written, patience_s
+                if leads:
+                    self._leading, self._host = True, None
+                else:
+                    bed = written.bed = _bed()
+            if leads:
+                self._lead(written)
+            elif not bed.acquire(True, limit_s):
+                patience_s = 0.0
+
+    def _lead(self, written: Written) -> None:
+        try:
+            self._sync_up_to(written.end)
+        finally:
+            with self._lock:
+                self._leading = False
+                self._wake_some()
+
+    def _sync_up_to(self, end: int) -> None:
         with self._sync_lock:
             if self._durable >= end:
                 return
             if self._failure is not None:
                 raise self._fail(self._failure)
-            reached = self._written
+            reached, before = self._written, self._durable
+            started_s = perf_counter()
             try:
                 self._sync()
             except OSError as error:
                 self._drop_undurable(error)
                 raise self._fail(error) from error
+            self._sync_s = min(perf_counter() - started_s, _SLOWDOWN * self._sync_s)
             self._durable = reached
+            self._company = self._count_behind(before)
 
-    def wait_until_empty(self) -> None:
-        """Return when everything that was taken in is visible, or never will be."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self.waiting)
+    def _count_behind(self, position: int) -> int:
+        waiting = self.waiting
+        return sum([each.end > position for each in waiting]) if len(waiting) > 1 else len(waiting)
+
+    def _wake_some(self) -> None:
+        """Wake whose turn it is, and who is to sync next; only with the lock."""
+        for number, written in enumerate(self.waiting):
+            if self._durable < written.end:
+                _wake(written)
+                break
+            if number == 0:
+                _wake(written)
 
     def _leave(self) -> None:
-        with self._changed:
-            self.waiting = self.waiting[1:]
-            if self.waiting and self.waiting[0].turn is not None:
-                self.waiting[0].turn.set()
-            self._changed.notify_all()
+        with self._lock:
+            self.waiting = waiting = self.waiting[1:]
+            if waiting:
+                if self._durable >= waiting[0].end:
+                    _wake(waiting[0])
+            elif self._for_empty:
+                self._wake_for_empty()
 
     def _drop_undurable(self, failure: OSError) -> None:
-        with self._changed:
+        with self._lock:
             self._failure = failure
-            self.waiting = tuple(w for w in self.waiting if w.end <= self._durable)
-            self._changed.notify_all()
+            dropped = [each for each in self.waiting if each.end > self._durable]
+            self.waiting = tuple(each for each in self.waiting if each.end <= self._durable)
+            for written in dropped:
+                _wake(written)
+            if not self.waiting:
+                self._wake_for_empty()
+
+    def _wake_for_empty(self) -> None:
+        for bed in self._for_empty:
+            bed.release()
+        self._for_empty.clear()
+
+
+def _bed() -> LockType:
+    """Return a lock that is held until the sleeper is woken."""
+    bed = allocate_lock()
+    bed.acquire()
+    return bed
+
+
+def _wake(written: Written) -> None:
+    bed, written.bed = written.bed, None
+    if bed is not None:
+        bed.release()
