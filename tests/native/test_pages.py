@@ -16,7 +16,8 @@ from perdure.ids import ZERO, after, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
 from perdure.storages.file.committed import CommittedRecords
-from perdure.storages.file.index import PositionIndex, PurePages
+from perdure.storages.file.index import PositionIndex
+from perdure.storages.file.purepages import PurePages
 from perdure.storages.file.reader import View
 from samples.file_operations import Unsynced
 

@@ -1,7 +1,7 @@
 """Where the current record of each object is: oid -> position, at about 8 bytes an object.
 
 The first 6 bytes of an oid name a page, the last 2 an entry in it. Positions have 6
-bytes: a file can have 256 TiB. In `PurePages` a page is a `BTrees.fsBTree.fsBucket`,
+bytes: a file can have 256 TiB. In `purepages` a page is a `BTrees.fsBTree.fsBucket`,
 which packs entries of 2 + 6 bytes; the pages of `native` take less, and other native
 code looks into them without making keys for it. Packed, as in the index file, a page
 is the same with both: all suffixes in order, then all positions.
@@ -11,14 +11,12 @@ thread at a time may change an index. A snapshot shows it as it was at one momen
 while it goes on changing: what is overwritten meanwhile is remembered for it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
-
-from BTrees.fsBTree import fsBucket
 
 from perdure import native
 
-__all__ = ["IndexSnapshot", "Pages", "PositionIndex", "PurePages"]
+__all__ = ["IndexSnapshot", "Pages", "PositionIndex"]
 
 _ANY_PREFIX: Final = bytes(6)
 
@@ -50,30 +48,15 @@ class Pages(Protocol):
         """Enter what is packed in the page of `prefix`."""
 
 
-class PurePages(dict[bytes, Any]):
-    """The pages of an index, of entries in buckets."""
+def _kind_of_pages() -> Callable[[], Pages]:
+    if native.pages:
+        return native.pages.Pages
+    from perdure.storages.file.purepages import PurePages  # brings BTrees, which is slow
 
-    def position(self, oid: bytes) -> int:
-        page = self.get(oid[:6])
-        value = None if page is None else page.get(oid[6:])
-        return 0 if value is None else from_bytes(value, "big")
-
-    def enter(self, positions: dict[bytes, int]) -> None:
-        for oid, position in positions.items():
-            page = self.get(oid[:6])
-            if page is None:
-                page = self[oid[:6]] = fsBucket()
-            page[oid[6:]] = position.to_bytes(6, "big")
-
-    def load(self, prefix: bytes, packed: bytes) -> None:
-        page = self.get(prefix)
-        if page is None:
-            self[prefix] = fsBucket().fromString(packed)
-        else:
-            page.update(fsBucket().fromString(packed))
+    return PurePages
 
 
-make_pages = native.pages.Pages if native.pages else PurePages
+make_pages: Final = _kind_of_pages()
 
 
 class PositionIndex:
