@@ -9,6 +9,7 @@ from perdure.ids import ZERO, p64
 from perdure.objects.storing import pure_mark_stored
 
 storing = pytest.importorskip("perdure.native._storing", reason="it is not built")
+planning = pytest.importorskip("perdure.native._planning", reason="it is not built")
 
 TID = p64(1000)
 
@@ -33,11 +34,10 @@ class Jar:
 
     def __init__(self, large_bytes: int = 10_000, room_bytes: int = 1 << 20) -> None:
         self.cache = PickleCache(self, 100, 0)
-        self.created: dict[bytes, bool] = {}
+        self.by_hand: dict[bytes, bool] = {}
         self.added: dict[bytes, Any] = {}
         self.read_current: dict[bytes, bytes] = {}
         self.stored: list[Any] = []
-        self.batch: list[tuple[bytes, bytes, bytes]] = []
         self.flushed: list[list[tuple[bytes, bytes, bytes]]] = []
         self.otherwise: list[tuple[Any, bytes]] = []
         self.found: list[Any] = []
@@ -47,19 +47,23 @@ class Jar:
             lambda obj, data: self.otherwise.append((obj, data)),
             self.flush,
             Special,
-            self.created,
+            self.by_hand,
             self.added,
             self.read_current,
             self.stored,
-            self.batch,
             large_bytes,
             room_bytes,
         )
         self.storing.cache = self.cache
+        self.storing.batch = planning.Records()
+
+    @property
+    def batch(self) -> list[tuple[bytes, bytes, bytes]]:
+        return list(self.storing.batch)
 
     def flush(self) -> None:
-        self.flushed.append(self.batch[:])
-        self.batch.clear()
+        self.flushed.append(self.batch)
+        self.storing.batch = planning.Records()
 
     def serialize(self, obj: Any) -> Any:
         self.found.extend(self.leads_to.pop(id(obj), ()))
@@ -86,7 +90,7 @@ def test_a_new_object_is_created_cached_and_sized() -> None:
     obj = jar.new(1)
     assert jar.store(obj) == []
     assert jar.batch == [(p64(1), ZERO, jar.record)]
-    assert jar.created == {p64(1): True}
+    assert jar.by_hand == {}
     assert jar.stored == [obj]
     assert jar.cache.get(p64(1)) is obj
     assert obj._p_estimated_size == jar.cache.total_estimated_size == 128
@@ -96,7 +100,7 @@ def test_an_object_added_by_hand_is_known_as_that() -> None:
     jar = Jar()
     obj = jar.added[p64(1)] = jar.new(1)
     jar.store(obj)
-    assert (jar.created, jar.added) == ({p64(1): False}, {})
+    assert (jar.by_hand, jar.added) == ({p64(1): False}, {})
 
 
 def test_a_changed_object_keeps_its_place_and_is_not_relied_on_besides() -> None:
@@ -107,7 +111,7 @@ def test_a_changed_object_keeps_its_place_and_is_not_relied_on_besides() -> None
     jar.read_current.update({p64(1): TID, p64(2): TID})
     jar.store(obj)
     assert jar.batch == [(p64(1), TID, jar.record)]
-    assert jar.created == {}
+    assert jar.by_hand == {}
     assert jar.read_current == {p64(2): TID}
 
 
@@ -147,7 +151,7 @@ def test_a_batch_that_is_full_is_handed_over() -> None:
         jar.store(jar.new(number))
     assert [len(batch) for batch in jar.flushed] == [3]
     assert len(jar.batch) == 2
-    assert jar.storing.batch_bytes == 200
+    assert jar.storing.batch.size_bytes == 200
 
 
 def test_an_error_leaves_the_trail_to_the_object() -> None:
@@ -169,11 +173,45 @@ def test_an_error_leaves_the_trail_to_the_object() -> None:
     assert jar.stored == [first]
 
 
+def test_an_error_leaves_the_trails_to_all_that_waits() -> None:
+    jar = Jar()
+    objects = [jar.new(number) for number in range(1, 200)]
+    for number, obj in enumerate(objects[:100]):  # each leads to the next, and to one aside
+        jar.leads_to[id(obj)] = [objects[number + 1], objects[number + 99]]
+    real = jar.serialize
+
+    def serialize(obj: Any) -> Any:
+        if obj is objects[50]:
+            raise ZeroDivisionError
+        return real(obj)
+
+    pending: list[Any] = []
+    jar.added[p64(1)] = objects[0]
+    with pytest.raises(ZeroDivisionError):
+        jar.storing.store_changed((objects[0],), pending, serialize, jar.found)
+    assert jar.stored == objects[:50]
+    assert [trail[0] for trail in pending] == [*objects[99:149], objects[50]]
+    for wanted, trail in zip([*range(50), 49], pending, strict=True):
+        number, through = wanted, trail[1]
+        while through is not None:
+            assert through[0] is objects[number]
+            number, through = number - 1, through[1]
+        assert number == -1
+
+
 def test_an_error_of_handing_over_passes() -> None:
     jar = Jar(room_bytes=10)
     del jar.flushed
+    obj = jar.new(1)
     with pytest.raises(AttributeError):
-        jar.store(jar.new(1))
+        jar.store(obj)
+    # It is known to be stored: so an abort takes its oid away.
+    assert (jar.stored, jar.cache.get(p64(1))) == ([obj], obj)
+
+
+def test_only_records_can_be_a_batch() -> None:
+    with pytest.raises(TypeError, match="Records"):
+        Jar().storing.batch = []
 
 
 def test_what_did_not_change_is_not_stored() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
+from perdure import native
 from perdure.capabilities import capabilities_of
 from perdure.errors import POSKeyError, Unsupported
 from perdure.ids import ZERO, after
@@ -188,7 +189,10 @@ class Snapshot:
             store = self._storage.store
             for oid, serial, data in records:
                 store(oid, serial, data, "", transaction)
-        self._modified.update(map(_oid_of, records))
+        if native.planning and isinstance(records, native.planning.Records):
+            self._modified.update(records.oids())
+        else:
+            self._modified.update(map(_oid_of, records))
 
     def checkCurrentSerialInTransaction(
         self, oid: bytes, serial: bytes, transaction: HasMetaData

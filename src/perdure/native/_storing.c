@@ -5,35 +5,34 @@
    storing.Storer. */
 
 #include "objects.h"
+#include "records.h"
 
 static const char ZERO[8];
+static PyTypeObject *records_type;
 
 typedef struct {
     PyObject_HEAD
     PyObject *otherwise;    /* otherwise(obj, record) stores any object */
-    PyObject *flush;        /* flush() hands the batch over */
+    PyObject *flush;        /* flush() hands the batch over, and puts another one in its place */
     PyObject *special;      /* a class whose objects need more than a record */
     PyObject *cache;
-    PyObject *created;      /* dict: oid -> whether nobody had added it by hand */
+    PyObject *created;      /* dict: False, by oid, for new objects that were added by hand */
     PyObject *added;        /* dict: oid -> object */
     PyObject *read_current; /* dict: oid -> serial */
     PyObject *stored;       /* list of objects */
-    PyObject *batch;        /* list of (oid, serial, record) */
-    PyObject *zero;
+    Records *batch;
     Py_ssize_t large_bytes;
     Py_ssize_t room_bytes; /* in a batch */
-    Py_ssize_t batch_bytes;
 } Storing;
 
 static PyObject *storing_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    PyObject *otherwise, *flush, *special, *created, *added, *read_current, *stored, *batch;
+    PyObject *otherwise, *flush, *special, *created, *added, *read_current, *stored;
     Py_ssize_t large_bytes, room_bytes;
     Storing *self;
     if (kwargs != NULL ||
-        !PyArg_ParseTuple(args, "OOOO!O!O!O!O!nn:Storing", &otherwise, &flush, &special,
+        !PyArg_ParseTuple(args, "OOOO!O!O!O!nn:Storing", &otherwise, &flush, &special,
                           &PyDict_Type, &created, &PyDict_Type, &added, &PyDict_Type,
-                          &read_current, &PyList_Type, &stored, &PyList_Type, &batch,
-                          &large_bytes, &room_bytes))
+                          &read_current, &PyList_Type, &stored, &large_bytes, &room_bytes))
         return NULL;
     self = (Storing *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
     if (self == NULL)
@@ -45,12 +44,8 @@ static PyObject *storing_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     self->added = Py_NewRef(added);
     self->read_current = Py_NewRef(read_current);
     self->stored = Py_NewRef(stored);
-    self->batch = Py_NewRef(batch);
     self->large_bytes = large_bytes;
     self->room_bytes = room_bytes;
-    self->zero = PyBytes_FromStringAndSize(ZERO, 8);
-    if (self->zero == NULL)
-        Py_CLEAR(self);
     return (PyObject *)self;
 }
 
@@ -65,7 +60,6 @@ static int storing_traverse(PyObject *op, visitproc visit, void *arg) {
     Py_VISIT(self->added);
     Py_VISIT(self->read_current);
     Py_VISIT(self->stored);
-    Py_VISIT(self->batch);
     return 0;
 }
 
@@ -88,7 +82,6 @@ static void storing_dealloc(PyObject *op) {
     Py_CLEAR(self->read_current);
     Py_CLEAR(self->stored);
     Py_CLEAR(self->batch);
-    Py_CLEAR(self->zero);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
     Py_DECREF(type);
 }
@@ -122,44 +115,32 @@ static int enter(PyObject *cache, PyObject *oid, PyObject *obj) {
     return -1;
 }
 
+/* Take note of a record of an object; 0 where it is not usual, -1 with an exception. */
 static int take_in(Storing *self, cPersistentObject *obj, PyObject *oid, PyObject *data) {
-    Py_ssize_t size = PyBytes_Size(data);
-    int new = memcmp(obj->serial, ZERO, 8) == 0, result;
-    PyObject *serial, *record;
+    int new = memcmp(obj->serial, ZERO, 8) == 0;
+    int result = records_add(self->batch, oid, (const unsigned char *)obj->serial, data);
+    if (result <= 0)
+        return result;
     if (new) {
         int by_hand = discard(self->added, oid);
-        if (by_hand < 0 ||
-            PyDict_SetItem(self->created, oid, by_hand ? Py_False : Py_True) < 0)
+        if (by_hand < 0 || (by_hand && PyDict_SetItem(self->created, oid, Py_False) < 0))
             return -1;
-        serial = Py_NewRef(self->zero);
-    } else {
-        serial = PyBytes_FromStringAndSize(obj->serial, 8);
-        if (serial == NULL)
-            return -1;
-    }
-    record = PyTuple_Pack(3, oid, serial, data);
-    Py_DECREF(serial);
-    if (record == NULL)
-        return -1;
-    result = PyList_Append(self->batch, record);
-    Py_DECREF(record);
-    if (result < 0)
-        return -1;
-    self->batch_bytes += size;
-    if (self->batch_bytes > self->room_bytes) {
-        PyObject *done = PyObject_CallFunctionObjArgs(self->flush, NULL);
-        if (done == NULL)
-            return -1;
-        Py_DECREF(done);
-        self->batch_bytes = 0;
     }
     if (new && obj->cache == NULL && enter(self->cache, oid, (PyObject *)obj) < 0)
         return -1;
-    note_size(obj, size);
+    note_size(obj, PyBytes_Size(data));
     /* Writing an object checks its revision anyway. */
     if (discard(self->read_current, oid) < 0)
         return -1;
-    return PyList_Append(self->stored, (PyObject *)obj);
+    if (PyList_Append(self->stored, (PyObject *)obj) < 0)
+        return -1;
+    if (self->batch->size_bytes > self->room_bytes) {
+        PyObject *done = PyObject_CallNoArgs(self->flush);
+        if (done == NULL)
+            return -1;
+        Py_DECREF(done);
+    }
+    return 1;
 }
 
 static int store(Storing *self, PyObject *obj, PyObject *data) {
@@ -167,12 +148,13 @@ static int store(Storing *self, PyObject *obj, PyObject *data) {
     if (is_persistent(obj) && (PyObject *)Py_TYPE(obj) != self->special &&
         PyBytes_Check(data) && PyBytes_Size(data) <= self->large_bytes) {
         PyObject *oid = ((cPersistentObject *)obj)->oid;
-        if (oid != NULL && PyBytes_Check(oid)) {
+        if (oid != NULL) {
             int result;
             Py_INCREF(oid);
             result = take_in(self, (cPersistentObject *)obj, oid, data);
             Py_DECREF(oid);
-            return result;
+            if (result != 0)
+                return result < 0 ? -1 : 0;
         }
     }
     done = PyObject_CallFunctionObjArgs(self->otherwise, obj, data, NULL);
@@ -182,82 +164,164 @@ static int store(Storing *self, PyObject *obj, PyObject *data) {
     return 0;
 }
 
-/* Put (new, trail) for each of `found` on the end of `pending`, the last one first, and empty it.
-   With `in_place`, the first that is put there replaces what is at the end. */
-static int put_off(PyObject *pending, PyObject *found, PyObject *trail, int in_place) {
-    Py_ssize_t n = PyList_Size(found);
-    while (n-- > 0) {
-        PyObject *new = PyTuple_Pack(2, PyList_GetItem(found, n), trail);
-        int result;
-        if (new == NULL)
-            return -1;
-        if (in_place) { /* which takes it over */
-            result = PyList_SetItem(pending, PyList_Size(pending) - 1, new);
-            in_place = 0;
-        } else {
-            result = PyList_Append(pending, new);
-            Py_DECREF(new);
-        }
-        if (result < 0)
-            return -1;
+/* What serializes an object: a method in C is called without ado. */
+typedef struct {
+    PyObject *callable, *self;
+    PyCFunction function; /* or NULL */
+} Serializer;
+
+static Serializer serializer_of(PyObject *callable) {
+    Serializer made = {callable, NULL, NULL};
+    if (PyCFunction_CheckExact(callable) && PyCFunction_GetFlags(callable) == METH_O) {
+        made.self = PyCFunction_GetSelf(callable);
+        made.function = PyCFunction_GetFunction(callable);
     }
-    return PyList_SetSlice(found, 0, PyList_Size(found), NULL);
+    return made;
 }
 
-/* Store the last of a list of trails until there is none; it grows by what is found. */
-static int store_pending(Storing *self, PyObject *pending, PyObject *serialize, PyObject *found) {
-    Py_ssize_t n;
-    while ((n = PyList_Size(pending)) > 0) {
-        PyObject *trail = Py_NewRef(PyList_GetItem(pending, n - 1));
-        PyObject *obj = PyTuple_GetItem(trail, 0);
-        PyObject *data = PyObject_CallFunctionObjArgs(serialize, obj, NULL);
-        int result = -1;
-        if (data != NULL) {
-            if (PyList_Size(found) > 0)
-                result = put_off(pending, found, trail, 1);
-            else
-                result = PyList_SetSlice(pending, n - 1, n, NULL);
-            if (result == 0)
-                result = store(self, obj, data);
-            Py_DECREF(data);
-        }
-        Py_DECREF(trail);
-        if (result < 0)
+static PyObject *serialized(const Serializer *serialize, PyObject *obj) {
+    if (serialize->function != NULL)
+        return serialize->function(serialize->self, obj);
+    return PyObject_CallFunctionObjArgs(serialize->callable, obj, NULL);
+}
+
+/* The way from an object to the new ones that it leads to: which there are, through which
+   each was found, and which still wait to be stored, the next one last. */
+
+typedef struct {
+    PyObject *obj;
+    Py_ssize_t through; /* the number of another one, or -1 */
+} Step;
+
+typedef struct {
+    Step *steps;
+    Py_ssize_t *waiting; /* numbers of steps */
+    Py_ssize_t count, room, waiting_count, waiting_room;
+} Way;
+
+static void *grown(void *array, Py_ssize_t *room, size_t size) {
+    Py_ssize_t more = *room ? 2 * *room : 64;
+    void *larger = PyMem_Realloc(array, (size_t)more * size);
+    if (larger == NULL)
+        PyErr_NoMemory();
+    else
+        *room = more;
+    return larger;
+}
+
+/* Have an object wait; -1 with an exception. */
+static int wait_for(Way *way, PyObject *obj, Py_ssize_t through) {
+    if (way->count == way->room) {
+        Step *steps = grown(way->steps, &way->room, sizeof *steps);
+        if (steps == NULL)
             return -1;
+        way->steps = steps;
     }
+    if (way->waiting_count == way->waiting_room) {
+        Py_ssize_t *waiting = grown(way->waiting, &way->waiting_room, sizeof *waiting);
+        if (waiting == NULL)
+            return -1;
+        way->waiting = waiting;
+    }
+    way->waiting[way->waiting_count++] = way->count;
+    way->steps[way->count].through = through;
+    way->steps[way->count++].obj = Py_NewRef(obj);
     return 0;
 }
 
-/* Put the trail of an object that failed on the end of `pending`; the error stays set. */
-static void note_failed(PyObject *pending, PyObject *obj) {
-    PyObject *type, *value, *traceback, *trail;
+/* Forget the objects, but not the room for more. */
+static void clear_way(Way *way) {
+    while (way->count > 0)
+        Py_DECREF(way->steps[--way->count].obj);
+    way->waiting_count = 0;
+}
+
+static void free_way(Way *way) {
+    clear_way(way);
+    PyMem_Free(way->steps);
+    PyMem_Free(way->waiting);
+}
+
+/* Return the trails of the steps, (object, trail or None), for those that are needed; NULL
+   with an exception. */
+static PyObject **trails_of(const Way *way) {
+    PyObject **trails = PyMem_Calloc((size_t)way->count + 1, sizeof *trails);
+    Py_ssize_t n;
+    if (trails == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (Py_ssize_t number = 0; number < way->waiting_count; number++)
+        for (n = way->waiting[number]; n >= 0 && trails[n] == NULL; n = way->steps[n].through)
+            trails[n] = Py_None; /* it is needed */
+    for (n = 0; n < way->count; n++) { /* those before are made by then */
+        Py_ssize_t through = way->steps[n].through;
+        if (trails[n] == NULL)
+            continue;
+        trails[n] = PyTuple_Pack(2, way->steps[n].obj, through < 0 ? Py_None : trails[through]);
+        if (trails[n] == NULL)
+            break;
+    }
+    if (n < way->count) {
+        while (n-- > 0)
+            Py_XDECREF(trails[n]);
+        PyMem_Free(trails);
+        return NULL;
+    }
+    return trails;
+}
+
+/* Put the trails of all that waits on `pending`, for an error, which stays set. */
+static void note_waiting(const Way *way, PyObject *pending) {
+    PyObject *type, *value, *traceback, **trails;
     PyErr_Fetch(&type, &value, &traceback);
-    trail = PyTuple_Pack(2, obj, Py_None);
-    if (trail == NULL || PyList_Append(pending, trail) < 0)
-        PyErr_Clear();
-    Py_XDECREF(trail);
+    trails = trails_of(way);
+    if (trails != NULL) {
+        for (Py_ssize_t n = 0; n < way->waiting_count; n++)
+            if (PyList_Append(pending, trails[way->waiting[n]]) < 0)
+                break;
+        for (Py_ssize_t n = 0; n < way->count; n++)
+            Py_XDECREF(trails[n]);
+        PyMem_Free(trails);
+    }
+    PyErr_Clear();
     PyErr_Restore(type, value, traceback);
 }
 
-/* Store an object and what it leads to, beginning with nothing in `pending`. Most lead to
-   nothing new, and need no trail. */
-static int store_with_found(Storing *self, PyObject *obj, PyObject *pending, PyObject *serialize,
-                            PyObject *found) {
-    PyObject *data = PyObject_CallFunctionObjArgs(serialize, obj, NULL);
-    int result = 0;
-    if (data == NULL) {
-        note_failed(pending, obj);
+/* Have what was found wait, the first of it last, and empty the list. */
+static int take_found(Way *way, PyObject *found, Py_ssize_t through) {
+    Py_ssize_t n = PyList_Size(found);
+    if (n == 0)
+        return 0;
+    while (n-- > 0)
+        if (wait_for(way, PyList_GetItem(found, n), through) < 0)
+            return -1;
+    return PyList_SetSlice(found, 0, PyList_Size(found), NULL);
+}
+
+/* Store an object and what it leads to; what waits stays in `way` if that fails. */
+static int store_with_found(Storing *self, PyObject *obj, const Serializer *serialize,
+                            PyObject *found, Way *way) {
+    if (wait_for(way, obj, -1) < 0)
         return -1;
+    while (way->waiting_count > 0) {
+        Py_ssize_t number = way->waiting[way->waiting_count - 1];
+        PyObject *data;
+        int result;
+        obj = way->steps[number].obj;
+        data = serialized(serialize, obj);
+        if (data == NULL)
+            return -1;
+        way->waiting_count--;
+        result = take_found(way, found, number);
+        if (result == 0)
+            result = store(self, obj, data);
+        Py_DECREF(data);
+        if (result < 0)
+            return -1;
     }
-    if (PyList_Size(found) > 0) {
-        PyObject *trail = PyTuple_Pack(2, obj, Py_None);
-        result = trail == NULL ? -1 : put_off(pending, found, trail, 0);
-        Py_XDECREF(trail);
-    }
-    if (result == 0)
-        result = store(self, obj, data);
-    Py_DECREF(data);
-    return result < 0 ? -1 : store_pending(self, pending, serialize, found);
+    clear_way(way);
+    return 0;
 }
 
 /* Whether there is anything to store of an object; -1 is an error. */
@@ -286,25 +350,55 @@ static int is_changed_or_added(Storing *self, PyObject *obj) {
 }
 
 static PyObject *storing_store_changed(Storing *self, PyObject *args) {
-    PyObject *objects, *pending, *serialize, *found;
+    PyObject *objects, *pending, *callable, *found;
+    Serializer serialize;
+    Way way = {0};
     Py_ssize_t n;
+    int result = 0;
     if (!PyArg_ParseTuple(args, "O!O!OO!:store_changed", &PyTuple_Type, &objects, &PyList_Type,
-                          &pending, &serialize, &PyList_Type, &found))
+                          &pending, &callable, &PyList_Type, &found))
         return NULL;
-    if (self->cache == NULL || self->flush == NULL || self->otherwise == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "there is no cache");
+    if (self->cache == NULL || self->flush == NULL || self->otherwise == NULL ||
+        self->batch == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "there is no cache, or no batch");
         return NULL;
     }
-    for (n = 0; n < PyTuple_Size(objects); n++) {
+    serialize = serializer_of(callable);
+    for (n = 0; result >= 0 && n < PyTuple_Size(objects); n++) {
         PyObject *obj = PyTuple_GetItem(objects, n);
-        int result = is_changed_or_added(self, obj);
-        if (result < 0)
-            return NULL;
-        if (result > 0 && store_with_found(self, obj, pending, serialize, found) < 0)
-            return NULL;
+        result = is_changed_or_added(self, obj);
+        if (result > 0)
+            result = store_with_found(self, obj, &serialize, found, &way);
     }
+    if (result < 0)
+        note_waiting(&way, pending);
+    free_way(&way);
+    if (result < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
+
+static PyObject *storing_get_batch(PyObject *op, void *Py_UNUSED(closure)) {
+    PyObject *batch = (PyObject *)((Storing *)op)->batch;
+    return Py_NewRef(batch == NULL ? Py_None : batch);
+}
+
+static int storing_set_batch(PyObject *op, PyObject *batch, void *Py_UNUSED(closure)) {
+    Storing *self = (Storing *)op;
+    PyObject *before = (PyObject *)self->batch;
+    if (batch == NULL || !Py_IS_TYPE(batch, records_type)) {
+        PyErr_SetString(PyExc_TypeError, "expected Records");
+        return -1;
+    }
+    self->batch = (Records *)Py_NewRef(batch);
+    Py_XDECREF(before);
+    return 0;
+}
+
+static PyGetSetDef storing_getset[] = {
+    {"batch", storing_get_batch, storing_set_batch, "where records go", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
 
 static PyMethodDef storing_methods[] = {
     {"store_changed", (PyCFunction)storing_store_changed, METH_VARARGS,
@@ -314,12 +408,11 @@ static PyMethodDef storing_methods[] = {
 
 static PyMemberDef storing_members[] = {
     {"cache", T_OBJECT, offsetof(Storing, cache), 0, "the object cache"},
-    {"batch_bytes", T_PYSSIZET, offsetof(Storing, batch_bytes), 0, "bytes in the batch"},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot storing_slots[] = {
-    {Py_tp_doc, "Storing(otherwise, flush, special, created, added, read_current, stored, batch, "
+    {Py_tp_doc, "Storing(otherwise, flush, special, created, added, read_current, stored, "
                 "large_bytes, room_bytes): stores objects."},
     {Py_tp_new, storing_new},
     {Py_tp_dealloc, storing_dealloc},
@@ -327,6 +420,7 @@ static PyType_Slot storing_slots[] = {
     {Py_tp_clear, storing_clear},
     {Py_tp_methods, storing_methods},
     {Py_tp_members, storing_members},
+    {Py_tp_getset, storing_getset},
     {0, NULL},
 };
 
@@ -481,6 +575,15 @@ static struct PyModuleDef definition = {
     .m_methods = functions,
 };
 
+static int find_records(void) {
+    PyObject *module = PyImport_ImportModule("perdure.native._planning");
+    if (module == NULL)
+        return -1;
+    records_type = (PyTypeObject *)PyObject_GetAttrString(module, "Records");
+    Py_DECREF(module);
+    return records_type == NULL ? -1 : 0;
+}
+
 static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
     PyObject *type = PyType_FromSpec(spec);
     int result = type == NULL ? -1 : PyModule_AddObjectRef(module, name, type);
@@ -490,7 +593,7 @@ static int add_type(PyObject *module, const char *name, PyType_Spec *spec) {
 
 PyMODINIT_FUNC PyInit__storing(void) {
     PyObject *module;
-    if (find_persistent() < 0)
+    if (find_persistent() < 0 || find_records() < 0)
         return NULL;
     module = PyModule_Create(&definition);
     if (module != NULL && (add_type(module, "Storing", &storing_spec) < 0 ||

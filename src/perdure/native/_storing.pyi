@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from perdure.native._planning import Records
+
 class Storing:
     cache: Any
-    batch_bytes: int
+    batch: Records
     def __init__(
         self,
         otherwise: Callable[[Any, bytes], None],
@@ -15,7 +17,6 @@ class Storing:
         added: dict[bytes, Any],
         read_current: dict[bytes, bytes],
         stored: list[Any],
-        batch: list[tuple[bytes, bytes, bytes]],
         large_bytes: int,
         room_bytes: int,
         /,

@@ -18,6 +18,7 @@ __all__ = [
     "jar",
     "native_problems",
     "pages",
+    "planning",
     "reads",
     "scanner",
     "storing",
@@ -37,6 +38,7 @@ _NAMES: Final = (
     "reads",
     "view",
     "jar",
+    "planning",
     "storing",
 )
 
@@ -69,12 +71,15 @@ if TYPE_CHECKING:
     from perdure.native import _filescan as filescan
     from perdure.native import _jar as jar
     from perdure.native import _pages as pages
+    from perdure.native import _planning as planning
     from perdure.native import _reads as reads
     from perdure.native import _scanner as scanner
     from perdure.native import _storing as storing
     from perdure.native import _view as view
 else:
-    scanner, filescan, decoder, encoder, pages, reads, view, jar, storing = map(_load, _NAMES)
+    (scanner, filescan, decoder, encoder, pages, reads, view, jar, planning, storing) = map(
+        _load, _NAMES
+    )
 
 
 def native_problems() -> dict[str, str | None]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from perdure.ids import ZERO
+
 __all__ = ["Changes"]
 
 
@@ -11,7 +13,8 @@ class Changes:
     `registered`: changed since the last commit or savepoint, in order.
     `added`: given an oid, not stored yet; by oid.
     `created`: stored as new in this transaction; by oid, whether nobody had
-    added it by hand.
+    added it by hand. Who stores enters only those that somebody had; of the others
+    it is enough that they are in `stored`, and found out when somebody asks.
     `stored`: the objects stored in this commit, new or changed.
     `stored_oids`: oids that a commit took over from savepoints.
     `stored_blobs`: oids of blobs whose files the storage has taken.
@@ -22,12 +25,36 @@ class Changes:
     def __init__(self) -> None:
         self.registered: list[Any] = []
         self.added: dict[bytes, Any] = {}
-        self.created: dict[bytes, bool] = {}
+        self.known_created: dict[bytes, bool] = {}
+        self._looked_at = 0  # of those stored
         self.stored: list[Any] = []
         self.stored_oids: list[bytes] = []
         self.stored_blobs: list[bytes] = []
         self.read_current: dict[bytes, bytes] = {}
         self.joined = False
+
+    @property
+    def created(self) -> dict[bytes, bool]:
+        """The objects stored as new; see above."""
+        created, stored = self.known_created, self.stored
+        for obj in stored[self._looked_at :]:
+            if obj._p_serial == ZERO:
+                created.setdefault(obj._p_oid, True)
+        self._looked_at = len(stored)
+        return created
+
+    def forget_stored(self, oids: set[bytes]) -> None:
+        """Take out of what was stored the objects with these oids."""
+        self.stored[:] = [obj for obj in self.stored if obj._p_oid not in oids]
+        self.stored_oids[:] = [oid for oid in self.stored_oids if oid not in oids]
+        self._looked_at = min(self._looked_at, len(self.stored))
+
+    def forget_saved(self) -> None:
+        """Forget what a savepoint has taken over."""
+        self.registered.clear()
+        self.known_created.clear()
+        self.stored.clear()
+        self._looked_at = 0
 
     def clear(self) -> None:
         """Forget what was changed; what was read is forgotten when a transaction begins.
@@ -35,10 +62,8 @@ class Changes:
         Going back to a savepoint that was made before the connection joined aborts
         the connection, but not the transaction.
         """
-        self.registered.clear()
+        self.forget_saved()
         self.added.clear()
-        self.created.clear()
-        self.stored.clear()
         self.stored_oids.clear()
         self.stored_blobs.clear()
         self.joined = False

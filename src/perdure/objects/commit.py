@@ -161,9 +161,7 @@ class Commit:
         changes = self._changes
         self._storer.store_changed()
         savepoints.note_created(changes.created)
-        changes.created.clear()
-        changes.stored.clear()
-        changes.registered.clear()
+        changes.forget_saved()
         return savepoints.mark()
 
     def rollback(self, mark: Mark) -> None:
@@ -213,7 +211,5 @@ class Commit:
                     obj.handed_over()  # to the savepoint, which is gone
 
     def _forget_stored(self, oids: set[bytes]) -> None:
-        changes = self._changes
         self.cache.invalidate(list(oids))
-        changes.stored[:] = [obj for obj in changes.stored if obj._p_oid not in oids]
-        changes.stored_oids[:] = [oid for oid in changes.stored_oids if oid not in oids]
+        self._changes.forget_stored(oids)

@@ -7,7 +7,7 @@ go to the storage in batches: one call for many of them costs much less.
 import os
 import warnings
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from perdure import native
 from perdure.errors import ConflictError, InvalidObjectReference, UnpicklableError, dotted_name
@@ -19,6 +19,9 @@ from perdure.objects.conflicts import Conflicts
 from perdure.objects.metrics import Counters
 from perdure.objects.savepoint import SavepointStore
 from perdure.records import RecordWriter
+
+if TYPE_CHECKING:
+    from perdure.native._planning import Records
 
 __all__ = ["Storer", "mark_stored"]
 
@@ -54,25 +57,23 @@ class Storer:
         self._conflicts = conflicts
         self._large_record_size = large_record_size
         self._metadata: HasMetaData | None = None
-        self._batch: list[tuple[bytes, bytes, bytes]] = []
-        self._batch_bytes = 0
         # It does the usual and leaves the rest to us; see the C file.
         self._native = (
             native.storing.Storing(
                 self._store,
                 self._flush,
                 Blob,
-                changes.created,
+                changes.known_created,
                 changes.added,
                 changes.read_current,
                 changes.stored,
-                self._batch,
                 large_record_size,
                 _BATCH_BYTES,
             )
             if native.storing
             else None
         )
+        self._empty_batch()
         self.use_cache(cache)
 
     def use_cache(self, cache: Any) -> None:
@@ -103,7 +104,7 @@ class Storer:
     def store_saved(self, savepoints: SavepointStore) -> None:
         """Store what the savepoints hold."""
         changes = self._changes
-        changes.created.update(savepoints.created())
+        changes.known_created.update(savepoints.created())
         for oid, serial, data in savepoints:
             changes.stored_oids.append(oid)
             path = savepoints.blob_of(oid)
@@ -160,16 +161,13 @@ class Storer:
         if self.savepoints is not None or type(obj) is Blob or size > self._large_record_size:
             self._store_unusual(obj, data, size)
             return
-        oid, serial = obj._p_oid, obj._p_serial or ZERO
-        if serial == ZERO:
-            changes = self._changes
-            changes.created[oid] = changes.added.pop(oid, None) is None
-        self._batch.append((oid, serial, data))
-        self._batch_bytes += size
-        if self._batch_bytes > _BATCH_BYTES:
-            self._flush()
+        oid, serial, changes = obj._p_oid, obj._p_serial or ZERO, self._changes
+        if serial == ZERO and changes.added and changes.added.pop(oid, None) is not None:
+            changes.known_created[oid] = False
         self._note_stored(obj, oid, serial, size)
-        self._changes.stored.append(obj)
+        changes.stored.append(obj)
+        # Last: where this raises, the object is known to be stored, and the abort undoes it.
+        self._add_to_batch(oid, serial, data)
 
     def _store_unusual(self, obj: Any, data: bytes, size: int) -> None:
         """Store a blob, a large record, or anything while there are savepoints."""
@@ -186,7 +184,7 @@ class Storer:
         if serial == ZERO:
             implicit = changes.added.pop(oid, None) is None
             if savepoints is None or oid not in savepoints.created():
-                changes.created[oid] = implicit
+                changes.known_created[oid] = implicit
         if blob_file is not None:
             self._store_blob(obj, data, blob_file)
         elif savepoints is not None:
@@ -218,12 +216,15 @@ class Storer:
 
     def _add_to_batch(self, oid: bytes, serial: bytes, data: bytes) -> None:
         self._batch.append((oid, serial, data))
-        self._batch_bytes += len(data)
+        if self._native:
+            self._batch_bytes = self._native.batch.size_bytes
+        else:
+            self._batch_bytes += len(data)
         if self._batch_bytes > _BATCH_BYTES:
             self._flush()
 
     def _flush(self) -> None:
-        if not self._batch:
+        if not len(self._batch):
             return
         try:
             self._storage.store_all(self._batch, self._metadata)
@@ -232,10 +233,13 @@ class Storer:
         self._empty_batch()
 
     def _empty_batch(self) -> None:
-        self._batch.clear()
+        # Another one: a transaction keeps what it was given.
+        self._batch: list[tuple[bytes, bytes, bytes]] | Records
         self._batch_bytes = 0
         if self._native:
-            self._native.batch_bytes = 0
+            self._batch = self._native.batch = native.planning.Records()
+        else:
+            self._batch = []
 
     # Blobs
 

@@ -1,10 +1,9 @@
 """The last word on records: what a layer above makes of them once their tid is known."""
 
-from collections.abc import Mapping
 from typing import TypeVar
 
 from perdure.interfaces import Bind
-from perdure.storages.changes import Kept, Planned
+from perdure.storages.changes import Kept, Plan, Planned
 
 __all__ = ["bound"]
 
@@ -28,9 +27,7 @@ class _BoundWhenRead:
         return self._bind(self._oid, self._tid, self._kept.read())
 
 
-def bound(
-    planned: Mapping[bytes, Planned[Place]], tid: bytes, bind: Bind
-) -> dict[bytes, Planned[Place]]:
+def bound(planned: Plan[Place], tid: bytes, bind: Bind) -> dict[bytes, Planned[Place]]:
     """Return what is planned, by oid, with each record as `bind` wants it written in `tid`."""
     return {
         oid: (None if data is None else _bound(data, oid, tid, bind), back, previous)

@@ -10,9 +10,10 @@ memory storage's the records themselves. This module knows places only through
 `Revisions`, and does no I/O of its own.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
+from perdure import native
 from perdure.errors import (
     ConflictError,
     MultipleUndoErrors,
@@ -27,6 +28,7 @@ __all__ = [
     "Changes",
     "Keep",
     "Kept",
+    "Plan",
     "Planned",
     "Resolve",
     "Revisions",
@@ -38,8 +40,11 @@ __all__ = [
 
 Place = TypeVar("Place")
 
-StoredRecords = tuple[tuple[bytes, bytes, bytes], ...]
-"""Records that are stored together, each as its oid, the tid that was read, and its bytes."""
+StoredRecords = Sequence[tuple[bytes, bytes, bytes]]
+"""Records that are stored together, each as its oid, the tid that was read, and its bytes.
+
+They are not changed any more.
+"""
 
 Resolve = Callable[[bytes, bytes, bytes, bytes, bytes], bytes]
 """Called with oid, committed tid, tid read, new record, committed record (b"": load it).
@@ -86,15 +91,30 @@ which this one follows. (A plain tuple: one is made for each object stored.)
 """
 
 
+class Plan(Protocol[Place]):
+    """What is planned, by oid, in the order in which it came: what is used of a dictionary."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __contains__(self, oid: object, /) -> bool: ...
+    def __getitem__(self, oid: bytes, /) -> Planned[Place]: ...
+    def __setitem__(self, oid: bytes, planned: Planned[Place], /) -> None: ...
+    def get(self, oid: bytes, /) -> Planned[Place] | None: ...
+    def items(self) -> Iterable[tuple[bytes, Planned[Place]]]: ...
+    def update(self, planned: Mapping[bytes, Planned[Place]], /) -> None: ...
+    def clear(self) -> None: ...
+
+
 class Revisions(Protocol[Place]):
     """The committed records of a storage, those included that are not visible yet."""
+
+    def new_plan(self) -> "Plan[Place]":
+        """Return an empty mapping for what is planned."""
 
     def newest(self, oid: bytes) -> tuple[Place | None, bytes]:
         """Return place and tid of the newest record of `oid`, (None, `ZERO`) if there is none."""
 
-    def plan_unchanged(
-        self, records: StoredRecords, number: int, planned: "dict[bytes, Planned[Place]]"
-    ) -> int:
+    def plan_unchanged(self, records: StoredRecords, number: int, planned: "Plan[Place]") -> int:
         """Plan the records from `number` on, up to one whose object was changed by others.
 
         Returns the number of that one; it may also stop earlier.
@@ -166,11 +186,11 @@ class Changes(Generic[Place]):
         self._room = room
         self._keep = keep
         self._has_blob = has_blob
-        self._reverted: dict[bytes, tuple[Planned[Place], Place]] = {}
+        self._reverted: dict[bytes, Place] = {}  # by oid, where nothing followed the undo
         # Names of methods, for bound ones would make a cycle, which keeps every record
         # of a transaction until the garbage collector comes by.
         self._requests: list[tuple[Any, ...]] = []
-        self.planned: dict[bytes, Planned[Place]] = {}
+        self.planned: Plan[Place] = revisions.new_plan()
         self.resolved: list[bytes] = []
         self.basis = basis
 
@@ -184,20 +204,25 @@ class Changes(Generic[Place]):
         if committed == serial or current is None:
             # As `_plan_store` would, for one call less: this is paid for each object.
             self.planned[oid] = (kept, None, current)
+            if self._reverted:
+                self._reverted.pop(oid, None)
         else:
             self._plan_store(oid, serial, kept)
         self._requests.append(("_plan_store", oid, serial, kept))
 
     def store_all(self, records: Sequence[tuple[bytes, bytes, bytes]]) -> None:
         """Store records, each (oid, serial, data), in order, as `store` does one."""
-        sizes = [len(data) for _, _, data in records]
-        size = sum(sizes)
-        if size > self._room or 0 in sizes:
-            for oid, serial, data in records:
+        kept: StoredRecords
+        if native.planning and isinstance(records, native.planning.Records):
+            kept, size, smallest = records, records.size_bytes, 1
+        else:
+            sizes = [len(data) for _, _, data in records]
+            kept, size, smallest = tuple(records), sum(sizes), min(sizes, default=1)
+        if size > self._room or smallest == 0:
+            for oid, serial, data in kept:
                 self.store(oid, serial, data)
             return
         self._room -= size
-        kept = tuple(records)
         self._plan_stores(kept)
         self._requests.append(("_plan_stores", kept))
 
@@ -231,11 +256,7 @@ class Changes(Generic[Place]):
 
         Only where there are blobs.
         """
-        return {
-            oid: place
-            for oid, (planned, place) in self._reverted.items()
-            if self.planned.get(oid) is planned
-        }
+        return self._reverted.copy()
 
     def plan_again(self, basis: int, revisions: Revisions[Place]) -> None:
         """Plan every request again if there were commits since; raises what they raise."""
@@ -256,9 +277,17 @@ class Changes(Generic[Place]):
             there = self._revisions.content(oid, current) or b""
             data = self._resolve(oid, committed, serial, record_of(data), there)
             self.resolved.append(oid)
-        self.planned[oid] = (data, None, current)
+        self._plan(oid, (data, None, current))
+
+    def _plan(self, oid: bytes, planned: Planned[Place]) -> None:
+        self.planned[oid] = planned
+        if self._reverted:
+            self._reverted.pop(oid, None)
 
     def _plan_stores(self, records: StoredRecords) -> None:
+        if self._reverted:
+            for oid, _, _ in records:
+                self._reverted.pop(oid, None)
         plan, number, count = self._revisions.plan_unchanged, 0, len(records)
         while (number := plan(records, number, self.planned)) < count:
             self._plan_store(*records[number])
@@ -274,9 +303,9 @@ class Changes(Generic[Place]):
             source = revisions.written_by(oid, source_tid)
             origin = None if source is None else revisions.origin(oid, source)
             if origin is not None and revisions.data_at(oid, origin) == record_of(data):
-                self.planned[oid] = (None, origin, current)
+                self._plan(oid, (None, origin, current))
                 return
-        self.planned[oid] = (data, None, current)
+        self._plan(oid, (data, None, current))
 
     def _plan_delete(self, oid: bytes, serial: bytes) -> None:
         current, committed = self._revisions.newest(oid)
@@ -284,7 +313,7 @@ class Changes(Generic[Place]):
             raise POSKeyError(oid)
         if committed != serial:
             raise ConflictError(oid=oid, serials=(committed, serial))
-        self.planned[oid] = (None, None, current)
+        self._plan(oid, (None, None, current))
 
     def _plan_check(self, oid: bytes, serial: bytes) -> None:
         current, committed = self._revisions.newest(oid)
@@ -311,9 +340,9 @@ class Changes(Generic[Place]):
                     planned = (None, origin, current)  # as `_undo_record` would, for most
                 else:
                     planned = self._undo_record(record, tid)
-                self.planned[oid] = planned
+                self._plan(oid, planned)
                 if record.previous is not None and self._has_blob is not no_blobs:
-                    self._reverted[record.oid] = planned, record.previous
+                    self._reverted[oid] = record.previous
             except UndoError as error:
                 failures.append(error)
         if failures:

@@ -17,7 +17,7 @@ from perdure.ids import MAX_TID, ZERO, tid_repr
 from perdure.interfaces import HasMetaData
 from perdure.records import is_blob
 from perdure.records.transforms import NO_FACTS, Facts, RecordTransform
-from perdure.storages.changes import Changes, Resolve, StoredRecords, Undone, record_of
+from perdure.storages.changes import Changes, Plan, Resolve, StoredRecords, Undone, record_of
 from perdure.storages.layerblobs import LayerBlobs
 
 __all__ = ["Restated", "Undoing"]
@@ -44,6 +44,9 @@ class _Revisions:
     def __init__(self, base: Any, transform: RecordTransform) -> None:
         self._base = base
         self._transform = transform
+
+    def new_plan(self) -> Plan[Restated]:
+        return {}
 
     def newest(self, oid: bytes) -> tuple[Restated | None, bytes]:
         with suppress(POSKeyError):

@@ -11,7 +11,7 @@ from BTrees.OOBTree import OOBTree
 from perdure.errors import POSKeyError, StorageError, UndoError
 from perdure.ids import ROOT_OID, ZERO, after, tid_repr
 from perdure.interfaces import References
-from perdure.storages.changes import StoredRecords, Undone
+from perdure.storages.changes import Plan, StoredRecords, Undone
 
 __all__ = ["MemoryRecord", "MemoryRevisions", "MemoryTransaction"]
 
@@ -95,6 +95,9 @@ class MemoryRevisions:
             if record.content is not None:
                 return oid, record.tid, record.content
             oid = after(oid)
+
+    def new_plan(self) -> Plan[MemoryRecord]:
+        return {}
 
     def newest(self, oid: bytes) -> tuple[MemoryRecord | None, bytes]:
         records: list[MemoryRecord] | None = self.by_oid.get(oid)

@@ -14,7 +14,7 @@ from typing import Final
 from perdure import native
 from perdure.errors import CorruptDataError, POSKeyError, UndoError
 from perdure.ids import ZERO, tid_repr
-from perdure.storages.changes import Planned, StoredRecords, Undone
+from perdure.storages.changes import Plan, Planned, StoredRecords, Undone
 from perdure.storages.file.format import NUMBER, RECORD_HEADER
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.iterate import backward
@@ -83,19 +83,18 @@ class CommittedRecords:
             self._view.header(oid, position)  # which says what is wrong
         return position, head[8:]
 
-    def plan_unchanged(
-        self, records: StoredRecords, number: int, planned: dict[bytes, Planned[int]]
-    ) -> int:
-        if native.reads and not self._queue.waiting:
+    def new_plan(self) -> Plan[int]:
+        return native.planning.Plan() if native.planning else {}
+
+    def plan_unchanged(self, records: StoredRecords, number: int, planned: Plan[int]) -> int:
+        if native.planning and not self._queue.waiting:
             positions, tids = self._recent.known
-            return native.reads.plan_unchanged(
+            return native.planning.plan_unchanged(
                 records, number, self._pages, planned, positions, tids, self._file.descriptor
             )
         return self.pure_plan_unchanged(records, number, planned)
 
-    def pure_plan_unchanged(
-        self, records: StoredRecords, number: int, planned: dict[bytes, Planned[int]]
-    ) -> int:
+    def pure_plan_unchanged(self, records: StoredRecords, number: int, planned: Plan[int]) -> int:
         """Do the same, also with records in the queue."""
         newest = self.newest
         for found in range(number, len(records)):

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from perdure import native
-from perdure.storages.changes import Kept, Planned, record_of
+from perdure.storages.changes import Kept, Plan, Planned, record_of
 from perdure.storages.file.format import (
     NUMBER,
     RECORD_HEADER,
@@ -16,6 +16,9 @@ from perdure.storages.file.format import (
     pack_transaction_head,
     seal,
 )
+
+if TYPE_CHECKING:
+    from perdure.native._planning import Plan as NativePlan
 
 __all__ = ["NOTHING_ENCODED", "UNFINISHED", "Encoded", "Metadata", "encode"]
 
@@ -82,7 +85,7 @@ NOTHING_ENCODED: Final = Encoded(0, 0, {}, (), True)
 def encode(
     tid: bytes,
     metadata: Metadata,
-    planned: dict[bytes, Planned[int]],
+    planned: Plan[int],
     position: int,
     durable: int,
     status: bytes = UNFINISHED,
@@ -124,12 +127,10 @@ def _holds(position: int, first: int) -> bool:
     return (first + _SECOND_SIGN) // _SECTOR_SIZE - header_end // _SECTOR_SIZE < 2
 
 
-def _body(
-    tid: bytes, planned: dict[bytes, Planned[int]], position: int, first: int, in_memory: bool
-) -> _Body:
-    if native.reads:
-        joined = native.reads.encode_records(
-            planned, tid, position, first, _LARGE_SIZE, _CHUNK_SIZE
+def _body(tid: bytes, planned: Plan[int], position: int, first: int, in_memory: bool) -> _Body:
+    if native.planning and in_memory:
+        joined = native.planning.encode_records(
+            _native_plan(planned), tid, position, first, _LARGE_SIZE, _CHUNK_SIZE
         )
         if joined is not None:
             records, positions = joined
@@ -137,9 +138,15 @@ def _body(
     return _pure_body(tid, planned, position, first, in_memory)
 
 
-def _pure_body(
-    tid: bytes, planned: dict[bytes, Planned[int]], position: int, first: int, in_memory: bool
-) -> _Body:
+def _native_plan(planned: Plan[int]) -> "NativePlan":
+    if isinstance(planned, native.planning.Plan):
+        return planned
+    plan = native.planning.Plan()
+    plan.update(cast(dict[bytes, Planned[int]], planned))
+    return plan
+
+
+def _pure_body(tid: bytes, planned: Plan[int], position: int, first: int, in_memory: bool) -> _Body:
     parts, positions, end, large = _records(tid, planned, position, first)
     parts.append(NUMBER.pack(end - position))
     kept: list[bytes] | None = None
@@ -149,7 +156,7 @@ def _pure_body(
 
 
 def _records(
-    tid: bytes, planned: dict[bytes, Planned[int]], position: int, at: int
+    tid: bytes, planned: Plan[int], position: int, at: int
 ) -> tuple[list[bytes | Kept], dict[bytes, int], int, int]:
     """Return the records in parts, where each of them stands, and where they end.
 
