@@ -53,6 +53,17 @@ def test_conflicts_are_counted_and_so_are_resolved_ones(
     assert metrics.commits == 4
 
 
+def test_an_undo_is_a_commit(db: Database, one: Connection) -> None:
+    one.root.a = 1
+    commit(one)
+    before = db.metrics()
+    manager = transaction.TransactionManager()
+    db.undo(db.undoLog(0, 1)[0]["id"], manager.get())
+    assert db.metrics().commits == before.commits
+    manager.commit()
+    assert db.metrics().commits == before.commits + 1
+
+
 def test_connections_that_are_gone_still_count(make_db: Callable[..., Database]) -> None:
     database = make_db(pool_size=1)
     connections = [database.open(transaction.TransactionManager()) for _ in range(3)]

@@ -16,7 +16,7 @@ from perdure.mvcc import NativeSnapshots, Snapshots, UndoSnapshot
 from perdure.objects import cache, feed, retrying
 from perdure.objects.activity import ActivityMonitor
 from perdure.objects.connection import Connection
-from perdure.objects.metrics import Metrics, metrics_of
+from perdure.objects.metrics import Counters, Metrics, metrics_of
 from perdure.objects.moments import Moment, tid_before
 from perdure.objects.pool import ConnectionPool
 from perdure.objects.root import create_root
@@ -89,6 +89,7 @@ class Database:
         self._lock = RLock()
         self._class_factory = class_factory
         self._class_policy = ClassPolicy(classes)
+        self._undos = Counters()  # what was committed without a connection
         self._activity_monitor: ActivityMonitor | None = None
         self._closed = False
         self._feed = feed.Feed(storage)
@@ -309,6 +310,12 @@ class Database:
         """Return what carries out an undo, and tells all connections about it."""
         return self._snapshots.undo_instance()
 
+    def undone(self) -> None:
+        """Take note of an undo that was committed, and tell subscribers."""
+        with self._lock:
+            self._undos.commits += 1
+        self.changed()
+
     # Changes
 
     def changes(self, since: bytes = ZERO) -> Iterator[feed.Change]:
@@ -376,7 +383,8 @@ class Database:
         with self._lock:
             pools = self.pool, self.historical_pool
             connections = [each for pool in pools for each in pool]
-            return metrics_of(connections, [pool.forgotten for pool in pools], self.storage)
+            others = [self._undos, *(pool.forgotten for pool in pools)]
+            return metrics_of(connections, others, self.storage)
 
     def connectionDebugInfo(self) -> list[dict[str, Any]]:
         """Return, for each connection, `opened` (text or None), `info` and `before`."""

@@ -35,10 +35,10 @@ class Counters:
 class Metrics:
     """What all connections of a database did since it was opened, and what there is now.
 
-    The first six are sums of `Counters`. `connections_open` and
-    `connections_resting` count connections, `objects_in_memory` their objects
-    that are not ghosts. `storage` is what the storage counts, by name; a file
-    storage counts `syncs` and the seconds that they took, `sync_s`.
+    The first six are sums of `Counters`; undos are `commits` as well.
+    `connections_open` and `connections_resting` count connections, `objects_in_memory`
+    their objects that are not ghosts. `storage` is what the storage counts, by name; a
+    file storage counts `syncs` and the seconds that they took, `sync_s`.
     """
 
     loads: int

@@ -50,7 +50,7 @@ class TransactionalUndo:
     def tpc_finish(self, transaction: Any) -> None:
         self._storage.tpc_finish(self._metadata)
         self._storage.release()
-        self._database.changed()
+        self._database.undone()
 
     def tpc_abort(self, transaction: Any) -> None:
         if self._begun:
