@@ -1,5 +1,7 @@
 """Damaged trees: a state at which BTrees itself would end the process is an error."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -35,3 +37,30 @@ def test_a_bucket_without_items_is_not(reader: str) -> None:
     bucket = IOBucket()
     READERS[reader](Jar()).set_state(bucket, record(IOBucket, b")\x85"))
     assert list(bucket) == []
+
+
+def test_such_a_state_in_a_conflict_is_not_resolved() -> None:
+    # In a process of its own: if BTrees did not refuse these states, they would end it.
+    script = """
+import itertools
+from BTrees.IOBTree import IOBTree
+from BTrees.OOBTree import OOBTree, OOTreeSet
+from perdure.errors import ConflictError
+from perdure.records.conflict import resolve_conflict
+
+sound = b"((K\\x01K\\x01t\\x85t\\x85t\\x85."
+for cls in OOBTree, OOTreeSet, IOBTree:
+    head = b"\\x80\\x03c" + f"{cls.__module__}\\n{cls.__name__}\\nq\\x00.".encode() + b"\\x80\\x03"
+    for states in itertools.product([sound, b")\\x85.", b")N\\x86."], repeat=3):
+        if states == (sound,) * 3:
+            continue
+        old, committed, new = (head + state for state in states)
+        try:
+            resolve_conflict(lambda oid, tid: old, b"", b"", b"", new, committed)
+        except ConflictError as error:
+            print(cls.__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, len(done.stdout.split())) == (0, 3 * 26), done.stderr[-500:]
