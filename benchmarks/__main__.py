@@ -17,7 +17,7 @@ from benchmarks.measure import Result, measure
 from benchmarks.report import as_json, as_text, from_json, merged, merged_machines
 from benchmarks.session import LocalSession, RemoteSession, Session, Settings
 from benchmarks.table import BEGIN, END, as_targets_rst, put
-from benchmarks.targets import TARGETS
+from benchmarks.targets import BOUNDS, TARGETS
 from benchmarks.workload import WORKLOADS, Workload
 
 __all__ = ["main"]
@@ -110,7 +110,7 @@ def work(options: argparse.Namespace) -> Iterator[tuple[Workload, int]]:
     """Yield what the options ask for: workloads and sizes."""
     workloads = chosen(options.only)
     if options.table:
-        wanted = [(target.workload, target.size_number) for target in TARGETS]
+        wanted = [(row.workload, row.size_number) for row in (*TARGETS, *BOUNDS)]
     else:
         sizes = ("quick",) if options.quick else tuple(options.sizes.split(","))
         wanted = [(each.name, size) for each in workloads for size in each.sizes.chosen(sizes)]

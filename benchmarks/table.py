@@ -7,7 +7,7 @@ from benchmarks.engines import NATIVE, ORIENTATION, PEER, PURE
 from benchmarks.limits import limit
 from benchmarks.measure import Result
 from benchmarks.report import time_text
-from benchmarks.targets import TARGETS, Target, reached, result_of
+from benchmarks.targets import BOUNDS, TARGETS, Bound, Target, reached, result_of
 
 __all__ = ["BEGIN", "END", "as_targets_rst", "put"]
 
@@ -22,14 +22,19 @@ ORIENTATION_NAMES = {
     "relstorage": "RelStorage on SQLite",
 }
 HEADINGS = ("workload", "target, native", "native", "target, pure", "pure Python")
+BOUND_HEADINGS = ("time", "at most", "ZODB", "native", "pure Python")
 
 
 def as_targets_rst(results: Sequence[Result], machine: dict[str, str]) -> str:
-    """Return facts about the machine, the table, what misses and why, and the orientation."""
+    """Return facts about the machine, the tables, what misses and why, and the orientation."""
     lines = [f":{name}: {fact}" for name, fact in machine.items()]
     rows = list(_rows(list(results)))
     if rows:
         lines += ["", *_list_table([HEADINGS, *rows]), ""]
+    bounds = list(_bounds(list(results)))
+    if bounds:
+        lines += ["How long it takes, and how long others wait:", ""]
+        lines += [*_list_table([BOUND_HEADINGS, *bounds]), ""]
     missing = list(_misses(list(results)))
     if missing:
         lines += ["What misses its target, and what the limit is:", "", *missing, ""]
@@ -65,6 +70,25 @@ def _cells(target: Target, result: Result, engine: str) -> tuple[str, str]:
     if factor is not None and not reached(factor, ratio):
         return wanted, f"{ratio_text(ratio)}, misses"
     return wanted, f"**{ratio_text(ratio)}**" if factor is not None else ratio_text(ratio)
+
+
+def _bounds(results: list[Result]) -> Iterator[tuple[str, ...]]:
+    for bound in BOUNDS:
+        result = result_of(bound, results)
+        if result is not None:
+            wanted = "" if bound.most_s is None else time_text(bound.most_s)
+            times = [_time_cell(bound, result, engine) for engine in (PEER, NATIVE, PURE)]
+            yield (bound.title, wanted, *times)
+
+
+def _time_cell(bound: Bound, result: Result, engine: str) -> str:
+    figure = result.figures.get(engine)
+    if figure is None:
+        return result.missing.get(engine, "not run")
+    text = time_text(figure.median_s)
+    if bound.most_s is None or engine == PEER:
+        return text
+    return f"**{text}**" if figure.median_s <= bound.most_s else f"{text}, misses"
 
 
 def ratio_text(ratio: float) -> str:

@@ -8,7 +8,7 @@ raises `WorkNotDoneError` where the result is not what the work must lead to.
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ __all__ = [
     "WorkNotDoneError",
     "Workload",
     "check",
+    "percentile",
     "workload",
 ]
 
@@ -49,6 +50,11 @@ class Sample:
     @property
     def each_s(self) -> float:
         return self.seconds / self.operations
+
+
+def percentile(times_s: Sequence[float], permille: int, unit: str) -> Sample:
+    """Return the time that so many of a thousand do not exceed; 1000 for the longest."""
+    return Sample(sorted(times_s)[(len(times_s) - 1) * permille // 1000], 1, unit)
 
 
 Round = Callable[[], dict[str, Sample]]

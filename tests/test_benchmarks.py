@@ -77,11 +77,11 @@ def test_every_workload_runs_on_all_engines_and_is_reported(everything: Any) -> 
 
 def test_every_target_is_of_a_workload_and_a_metric_that_exist(everything: Any) -> None:
     import benchmarks.workloads  # noqa: F401  registers them
-    from benchmarks.targets import TARGETS
+    from benchmarks.targets import BOUNDS, TARGETS
 
     measured = {(result["workload"], result["metric"]) for result in everything["results"]}
-    assert {(target.workload, target.metric) for target in TARGETS} <= measured
-    assert all(target.size_number > 0 for target in TARGETS)
+    assert {(row.workload, row.metric) for row in (*TARGETS, *BOUNDS)} <= measured
+    assert all(row.size_number > 0 for row in (*TARGETS, *BOUNDS))
 
 
 def test_the_engine_without_native_code_has_none(tmp_path: Path) -> None:
@@ -193,6 +193,20 @@ def test_the_table_shows_what_was_reached_and_says_why_what_missed_did() -> None
     ]
     (miss,) = [line for line in text.splitlines() if line.startswith("- ")]
     assert miss.startswith("- ``history(oid, 20)``, native: ")
+
+
+def test_a_table_shows_times_that_are_bounded() -> None:
+    import benchmarks.workloads  # noqa: F401  registers them
+    from benchmarks.measure import Figure, Result
+    from benchmarks.table import as_targets_rst
+    from benchmarks.targets import BOUNDS
+
+    (bound,) = [bound for bound in BOUNDS if bound.metric == "longest"]
+    figures = {"zodb": Figure((0.2,)), "perdure": Figure((0.05,)), "perdure-pure": Figure((0.3,))}
+    result = Result(bound.workload, "longest", "commit", bound.size_number, figures, {})
+    text = as_targets_rst([result], {})
+    cells = [line[7:] for line in text.splitlines() if line.startswith("     - ")]
+    assert cells[4:] == ["100 ms", "200 ms", "**50 ms**", "300 ms, misses"]
 
 
 def test_not_slower_allows_for_what_equal_things_differ_by() -> None:

@@ -11,6 +11,7 @@ for _subject in (
     "storages",
     "checking",
     "readers",
+    "writers",
     "blobs",
     "layers",
     "starting",

@@ -12,7 +12,7 @@ from benchmarks.engines import Engine
 from benchmarks.filling import fill_file, records_on_the_way
 from benchmarks.objects import connected
 from benchmarks.threads import run_together
-from benchmarks.workload import Round, Sample, Sizes, check, workload
+from benchmarks.workload import Round, Sample, Sizes, check, percentile, workload
 
 __all__: list[str] = []
 
@@ -31,10 +31,6 @@ def load_until(storage: Any, done: threading.Event, oids: list[bytes], times: li
             check("a record", bool(found[0]), True)
         if done.is_set():
             return
-
-
-def sample(times: list[float], permille: int) -> Sample:
-    return Sample(sorted(times)[(len(times) - 1) * permille // 1000], 1, "load")
 
 
 @workload("pack-beside-reader", "pack", SIZES, most_rounds=3)
@@ -80,9 +76,9 @@ def pack_beside_reader(engine: Engine, directory: Path, size: int) -> Iterator[R
         shutil.rmtree(place)
         return {
             "": Sample(seconds, 1),
-            "quiet-p99": sample(quiet, 990),
-            "p99": sample(during, 990),
-            "longest": sample(during, 1000),
+            "quiet-p99": percentile(quiet, 990, "load"),
+            "p99": percentile(during, 990, "load"),
+            "longest": percentile(during, 1000, "load"),
         }
 
     yield once
