@@ -3,70 +3,75 @@
 Opcodes whose argument has a fixed size, or ends with its line, are skipped in
 runs by one regular expression; only strings are stepped over one by one, by the
 length they carry, and the few opcodes that are asked for. The sizes come from
-`pickletools`.
+`pickletools`, which is loaded when the first pickle is looked at: with native code
+hardly any is.
 """
 
-import pickletools
 import re
 from collections.abc import Iterator
+from functools import cache
 from pickle import UnpicklingError
 from typing import Final
 
 __all__ = ["globals_in", "memo_overflow"]
 
-_LENGTH_SIZE: Final = {
-    pickletools.TAKEN_FROM_ARGUMENT1: 1,
-    pickletools.TAKEN_FROM_ARGUMENT4: 4,
-    pickletools.TAKEN_FROM_ARGUMENT4U: 4,
-    pickletools.TAKEN_FROM_ARGUMENT8U: 8,
-}
 _TWO_LINES: Final = b"ci"  # GLOBAL and INST
 
 
-def _argument(opcode: pickletools.OpcodeInfo) -> int:
-    return 0 if opcode.arg is None else opcode.arg.n
+@cache
+def _opcodes() -> tuple[dict[int, bytes], dict[int, int]]:
+    """Return patterns of the opcodes without a string, and the length's size of those with one."""
+    import pickletools
+
+    length_sizes = {
+        pickletools.TAKEN_FROM_ARGUMENT1: 1,
+        pickletools.TAKEN_FROM_ARGUMENT4: 4,
+        pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+        pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+    }
+    patterns, counted = {}, {}
+    for opcode in pickletools.opcodes:
+        code = opcode.code.encode("latin-1")
+        size = 0 if opcode.arg is None else opcode.arg.n
+        if size in length_sizes:
+            counted[code[0]] = length_sizes[size]
+            continue
+        lines = rb"[^\n]*\n" * (1 + (code in _TWO_LINES))
+        argument = lines if size == pickletools.UP_TO_NEWLINE else b".{%d}" % size
+        patterns[code[0]] = re.escape(code) + argument
+    return patterns, counted
 
 
-_COUNTED: Final = {
-    ord(opcode.code): _LENGTH_SIZE[_argument(opcode)]
-    for opcode in pickletools.opcodes
-    if _argument(opcode) in _LENGTH_SIZE
-}
-
-
-def _pattern(opcode: pickletools.OpcodeInfo) -> bytes:
-    code, size = opcode.code.encode("latin-1"), _argument(opcode)
-    lines = 1 + (code in _TWO_LINES)
-    argument = rb"[^\n]*\n" * lines if size == pickletools.UP_TO_NEWLINE else b".{%d}" % size
-    return re.escape(code) + argument
-
-
+@cache
 def _run_without(stops: bytes) -> re.Pattern[bytes]:
     """Return what matches opcodes in a row up to a string, or to one of `stops`."""
-    patterns = [
-        _pattern(opcode)
-        for opcode in pickletools.opcodes
-        if ord(opcode.code) not in _COUNTED and ord(opcode.code) not in stops
-    ]
+    patterns = [pattern for code, pattern in _opcodes()[0].items() if code not in stops]
     # An oid is by far the most frequent string in a record, so it is skipped too.
     return re.compile(b"(?:" + b"|".join([*patterns, rb"C\x08.{8}"]) + b")*+", re.DOTALL)
+
+
+@cache
+def _at_stop() -> re.Pattern[bytes]:
+    """Return what matches an opcode that a run can end at."""
+    return re.compile(b"|".join(_opcodes()[0][code] for code in b"cpr."), re.DOTALL)
 
 
 def _stops(data: bytes, run: re.Pattern[bytes]) -> Iterator[int]:
     """Yield where opcodes stand that are not in `run`; strings are stepped over.
 
-    Whoever iterates has to match what stands there with `_AT_STOP`.
+    Whoever iterates has to match what stands there with `_at_stop`.
     """
     position, size = 0, len(data)
+    counted, at_stop = _opcodes()[1], _at_stop()
     while position < size:
         skipped = run.match(data, position)
         position = skipped.end() if skipped is not None else position
         if position == size:
             return
-        length_size = _COUNTED.get(data[position])
+        length_size = counted.get(data[position])
         if length_size is None:
             yield position
-            found = _AT_STOP.match(data, position)
+            found = at_stop.match(data, position)
             if found is None:
                 raise UnpicklingError(f"byte {position}: found {data[position:][:1]!r}, no opcode")
             position = found.end()
@@ -77,21 +82,13 @@ def _stops(data: bytes, run: re.Pattern[bytes]) -> Iterator[int]:
         raise UnpicklingError(f"byte {size}: a string is cut short")
 
 
-_AT_STOP: Final = re.compile(
-    b"|".join(_pattern(opcode) for opcode in pickletools.opcodes if opcode.code in "cpr."),
-    re.DOTALL,
-)
-_TO_GLOBAL: Final = _run_without(b"c")
-_TO_PUT_OR_STOP: Final = _run_without(b"pr.")
-
-
 def globals_in(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield start and end of each GLOBAL opcode in one or several pickles in a row.
 
     Raises `pickle.UnpicklingError` where `data` is not pickles.
     """
-    for start in _stops(data, _TO_GLOBAL):
-        found = _AT_STOP.match(data, start)
+    for start in _stops(data, _run_without(b"c")):
+        found = _at_stop().match(data, start)
         if found is not None:
             yield found.span()
 
@@ -104,8 +101,8 @@ def memo_overflow(data: bytes, pickles: int) -> bool:
     the number of bytes. Other damage is the unpickler's to find.
     """
     try:
-        for start in _stops(data, _TO_PUT_OR_STOP):
-            found = _AT_STOP.match(data, start)
+        for start in _stops(data, _run_without(b"pr.")):
+            found = _at_stop().match(data, start)
             if found is None:
                 return False
             if found[0] == b".":

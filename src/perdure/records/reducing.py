@@ -1,7 +1,7 @@
 """What the encoder asks of a class, once for each: how its name and its objects are pickled."""
 
+import sys
 from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
 from typing import Any, Final
 
 from perdure.records.classmeta import class_at_head
@@ -14,7 +14,7 @@ _PROTO: Final = b"\x80\x03"
 _END: Final = b"q\x00."
 
 # Their reductions are their own, and nothing but a call with a few plain values.
-_SIMPLE: Final = frozenset([bytearray, complex, date, datetime, time, timedelta, timezone, Decimal])
+_SIMPLE: Final = frozenset([bytearray, complex, date, datetime, time, timedelta, timezone])
 
 
 def global_of(cls: type) -> tuple[bytes, str, str] | None:
@@ -43,10 +43,15 @@ def has_slots(cls: type) -> bool:
 
 def is_reduced_simply(cls: Any) -> bool:
     """Return whether objects of a class are pickled by a call and a state, without items."""
-    if cls in _SIMPLE:
+    if cls in _SIMPLE or cls is _decimal():
         return True
     return (
         cls.__reduce_ex__ is object.__reduce_ex__
         and cls.__reduce__ is object.__reduce__
         and not issubclass(cls, list | dict | type)
     )
+
+
+def _decimal() -> type | None:
+    """Return the class of decimal numbers, if they are in use: loading it is slow."""
+    return getattr(sys.modules.get("decimal"), "Decimal", None)
