@@ -1,5 +1,6 @@
 """The decoder in C gives objects the states that the unpickler gives them, or leaves it to that."""
 
+import gc
 import sys
 import tracemalloc
 from collections import OrderedDict, deque
@@ -9,11 +10,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from persistent import PickleCache
 
 from perdure import native
 from perdure.errors import ConnectionStateError, POSKeyError, StateLoadError
 from perdure.ids import p64
-from perdure.records import Broken, ClassPolicy, find_global
+from perdure.records import Broken, ClassPolicy, RecordReader, find_global
 from perdure.records.opcodes import memo_overflow
 from samples.record_corpus import FUZZ_COUNT, damaged
 from samples.records_compared import likeness, pure_reader, unspoilt_classes
@@ -156,6 +158,111 @@ def test_references_become_the_objects_of_the_cache_and_are_counted() -> None:
     assert node.a[0] is node.a[1] is jar._cache.get(p64(6))
     assert (type(node.a[0]), node.a[0]._p_changed, node.a[0]._p_jar) == (Node, None, jar)
     assert read.hits == 2
+
+
+def referring(number: int, cls: bytes, put: int) -> bytes:
+    """Return a reference as writers write it, its oid and its pair numbered from `put` on."""
+    return b"C\x08" + p64(number) + bytes([*b"q", put, *b"h", *cls, 0x86, *b"q", put + 1]) + b"Q"
+
+
+def read_by_both(state: bytes) -> tuple[Any, Any]:
+    """Return what the decoder and the pure reader make of the attribute `a` of a node."""
+    found = []
+    for make in (alone, pure_reader):
+        jar = Jar()
+        node = Node()
+        make(jar).set_state(node, HEAD + b"\x80\x03}X\x01\x00\x00\x00a" + state + b"s.")
+        found.append(likeness(node.a))
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        # Two of the same class, and the first once more: by its pair, by its oid.
+        b"(" + referring(5, b"\0", 1) + referring(6, b"\0", 3) + b"h\x02Qt",
+        b"(" + referring(5, b"\0", 1) + referring(6, b"\0", 3) + b"h\x01h\x00\x86Qt",
+        # The pair as a value, before and behind something that is in its place by now.
+        b"(" + referring(5, b"\0", 1) + b"h\x02h\x02t",
+        b"(" + referring(5, b"\0", 1) + b"K\x07q\x02h\x02t",
+        b"(" + referring(5, b"\0", 1) + b"K\x07q\x01h\x02h\x01t",
+        b"(" + referring(5, b"\0", 1) + referring(6, b"\0", 3) + b"Nq\x00h\x02h\x04h\x00t",
+        b"(" + referring(5, b"\0", 1) + b"Nq\x00" + referring(6, b"\0", 3)[:-6] + b"h\x02t",
+        # Numbers that do not come in turn, or are taken.
+        b"(" + referring(5, b"\0", 2) + b"h\x03t",
+        b"(" + referring(5, b"\0", 1) + referring(6, b"\0", 1) + b"h\x02t",
+        # The numbers are long ones.
+        b"(C\x08" + p64(5) + b"r\x01\0\0\0j\0\0\0\0\x86r\x02\0\0\0Qj\x02\0\0\0t",
+        # The class is a pair; and nothing at all.
+        b"(" + referring(5, b"\0", 1) + b"K\x01K\x02\x86q\x03h\x02t",
+        # Many, more than there is room for at first.
+        b"(" + b"".join(referring(n, b"\0", 2 * n - 1) for n in range(1, 120)) + b"h\x64t",
+    ],
+)
+def test_references_are_read_at_once_and_their_parts_can_be_asked_for(state: bytes) -> None:
+    found, expected = read_by_both(state)
+    assert found == expected
+
+
+def test_a_reference_at_once_refuses_what_is_no_class() -> None:
+    for cls, before in ((1, b"K\x05q\x010"), (2, referring(5, b"\0", 1) + b"0")):
+        state = b"(" + before + referring(6, bytes([cls]), cls + 1) + b"t."
+        for make in (alone, pure_reader):
+            with pytest.raises((AttributeError, TypeError, StateLoadError)):
+                make(Jar()).set_state(Node(), HEAD + b"\x80\x03" + state)
+
+
+def test_ghosts_belong_to_the_cache_as_those_that_it_enters_itself() -> None:
+    class OtherCache(PickleCache):  # one whose methods are called
+        pass
+
+    def kept(cache_type: Any) -> list[Any]:
+        jar = Jar()
+        jar._cache = cache_type(jar, 1000, 0)
+        jar.reader = RecordReader(jar, jar._cache, find_global)
+        node = Node()
+        alone(jar).set_state(
+            node,
+            HEAD
+            + b"\x80\x03}X\x01\x00\x00\x00a("
+            + b"".join(referring(n, b"\0", 2 * n - 1) for n in range(1, 100))
+            + b"ts.",
+        )
+        ghosts = node.a
+        gc.collect()
+        seen: list[Any] = [
+            [(g._p_oid, g._p_jar is jar, g._p_changed, sys.getrefcount(g)) for g in ghosts],
+            len(jar._cache),
+            len(jar._cache.lru_items()),
+            all(jar._cache.get(g._p_oid) is g for g in ghosts),
+        ]
+        del node.a
+        del ghosts
+        seen.append(len(jar._cache))
+        return seen
+
+    assert kept(PickleCache) == kept(OtherCache)
+    assert kept(PickleCache)[-1] == 0
+
+
+@pytest.mark.parametrize("make", [alone, pure_reader])
+def test_what_is_loaded_while_it_is_made_is_not_entered_twice(make: Any) -> None:
+    jar = Jar()
+    first = Node()
+
+    class Odd(Node):
+        def __new__(cls) -> "Odd":
+            made = super().__new__(cls)
+            if jar._cache.get(p64(5)) is None:
+                jar._cache.new_ghost(p64(5), first)
+            return made
+
+    jar._find = lambda module, name: Odd if name == "n" else Node
+    reader = alone(jar, jar._find) if make is alone else pure_reader(jar)
+    node = Node()
+    state = b"\x80\x03}X\x01\x00\x00\x00aC\x08" + p64(5) + b"cm\nn\n\x86Qs."
+    reader.set_state(node, HEAD + state)
+    assert node.a is jar._cache.get(p64(5)) is first
 
 
 def test_it_does_not_hold_on_to_what_it_read() -> None:

@@ -38,6 +38,7 @@ typedef struct {
     Py_ssize_t stack_size, stack_room;
     PyObject **memo;
     Py_ssize_t memo_size, memo_room; /* size: one more than the largest number used */
+    Py_ssize_t first_put_off;        /* before it, no pair in the memo is put off */
     Py_ssize_t *marks;
     Py_ssize_t marks_size, marks_room;
 } Work;
@@ -97,14 +98,48 @@ static int grow(void **items, Py_ssize_t *room, Py_ssize_t wanted, size_t item_s
     return DONE;
 }
 
+/* A pair of an oid and a class that nobody may ask for: instead of it, its place in the memo
+   has the number of the class, marked by the lowest bit. The oid stands just before it. */
+static inline int is_put_off(const PyObject *entry) {
+    return (uintptr_t)entry & 1;
+}
+
+static inline PyObject *put_off(size_t class_number) {
+    return (PyObject *)(uintptr_t)(class_number << 1 | 1);
+}
+
+/* Make the pair that stands at `number` in the memo, if it is put off. */
+static int make_pair(Work *work, Py_ssize_t number) {
+    PyObject *entry = work->memo[number], *pair;
+    if (!is_put_off(entry))
+        return DONE;
+    pair = PyTuple_Pack(2, work->memo[number - 1], work->memo[(uintptr_t)entry >> 1]);
+    if (pair == NULL)
+        return FAILED;
+    work->memo[number] = pair;
+    return DONE;
+}
+
+/* Make all pairs, before something in the memo is replaced that one may consist of. */
+static int make_pairs(Work *work) {
+    for (; work->first_put_off < work->memo_size; work->first_put_off++)
+        if (make_pair(work, work->first_put_off) != DONE)
+            return FAILED;
+    return DONE;
+}
+
 /* Let go of all that is on the stack and in the memo. What that calls may begin a load,
    which finds `kept` in use. */
 static void clear_work(Work *work) {
     work->marks_size = 0;
     while (work->stack_size > 0)
         Py_DECREF(work->stack[--work->stack_size]);
-    while (work->memo_size > 0)
-        Py_XDECREF(work->memo[--work->memo_size]);
+    work->first_put_off = 0;
+    while (work->memo_size > 0) {
+        PyObject *entry = work->memo[--work->memo_size];
+        if (!is_put_off(entry))
+            Py_XDECREF(entry);
+    }
 }
 
 static void free_work(Work *work) {
@@ -171,6 +206,8 @@ static int memoize(Load *load, size_t number, const uint8_t *record) {
     if ((Py_ssize_t)number >= work->memo_room &&
         grow((void **)&work->memo, &work->memo_room, (Py_ssize_t)number + 1, sizeof *work->memo))
         return FAILED;
+    if ((Py_ssize_t)number < work->memo_size && make_pairs(work) != DONE)
+        return FAILED;
     while (work->memo_size <= (Py_ssize_t)number)
         work->memo[work->memo_size++] = NULL;
     value = work->stack[work->stack_size - 1];
@@ -196,6 +233,8 @@ static inline int push_memoized(Load *load, size_t number) {
     Work *work = load->work;
     if (number >= (size_t)work->memo_size || work->memo[number] == NULL)
         return misfit(load);
+    if (make_pair(work, (Py_ssize_t)number) != DONE)
+        return FAILED;
     return push(work, Py_NewRef(work->memo[number]));
 }
 

@@ -7,6 +7,7 @@
 #ifndef PERDURE_DECODING_CALLS_H
 #define PERDURE_DECODING_CALLS_H
 
+#include "caches.h"
 #include "decoding.h"
 #include "decoding_values.h"
 
@@ -80,11 +81,22 @@ static int push_global(Load *load) {
     return push(load->work, found);
 }
 
+/* Return the object of the cache with this oid; NULL, with or without an exception. */
+static PyObject *cached(Decoder *decoder, PyObject *oid) {
+    PyObject *data = cache_data(decoder->cache), *obj;
+    if (data != NULL)
+        return Py_XNewRef(PyDict_GetItemWithError(data, oid));
+    obj = PyObject_GetItem(decoder->cache, oid);
+    if (obj == NULL && PyErr_ExceptionMatches(PyExc_KeyError))
+        PyErr_Clear();
+    return obj;
+}
+
 /* Return a ghost of a plain class, in the cache; NULL without an exception where that needs
    a closer look. */
 static PyObject *plain_ghost(Decoder *decoder, PyObject *oid, PyTypeObject *cls) {
     newfunc make;
-    PyObject *ghost, *result;
+    PyObject *ghost, *there, *data, *result;
     if (!PyType_IsSubtype(cls, (PyTypeObject *)persistent_type) ||
         PyType_IsSubtype(cls, decoder->broken))
         return NULL;
@@ -97,11 +109,36 @@ static PyObject *plain_ghost(Decoder *decoder, PyObject *oid, PyTypeObject *cls)
             PyErr_Clear(); /* it takes arguments by now; its own record has them */
         return NULL;
     }
+    /* Making it may have run code, and that may have loaded it. */
+    there = cached(decoder, oid);
+    if (there != NULL || PyErr_Occurred()) {
+        Py_DECREF(ghost);
+        return there;
+    }
+    data = cache_data(decoder->cache);
+    if (data != NULL && is_new(ghost)) {
+        if (enter_ghost(decoder->cache, data, oid, ghost) < 0)
+            Py_CLEAR(ghost);
+        return ghost;
+    }
     result = PyObject_CallFunctionObjArgs(decoder->new_ghost, oid, ghost, NULL);
     if (result == NULL)
         Py_CLEAR(ghost);
     Py_XDECREF(result);
     return ghost;
+}
+
+/* Return the object that an oid and a class, or NULL, refer to; NULL without an exception
+   where that needs a closer look. */
+static PyObject *referred(Decoder *decoder, PyObject *oid, PyObject *cls) {
+    PyObject *obj = cached(decoder, oid);
+    if (obj != NULL) {
+        decoder->hits += cls != NULL;
+        return obj;
+    }
+    if (cls == NULL || !PyType_Check(cls) || PyErr_Occurred())
+        return NULL;
+    return plain_ghost(decoder, oid, (PyTypeObject *)cls);
 }
 
 /* Replace the persistent id on top of the stack by the object that it means. */
@@ -117,18 +154,9 @@ static int load_persistent(Load *load) {
         cls = PyTuple_GetItem(stored, 1);
     }
     if (PyBytes_CheckExact(oid) && PyBytes_Size(oid) == 8) {
-        obj = PyObject_GetItem(decoder->cache, oid);
-        if (obj == NULL) {
-            if (!PyErr_ExceptionMatches(PyExc_KeyError))
-                return FAILED;
-            PyErr_Clear();
-            if (cls != NULL && PyType_Check(cls)) {
-                obj = plain_ghost(decoder, oid, (PyTypeObject *)cls);
-                if (obj == NULL && PyErr_Occurred())
-                    return FAILED;
-            }
-        } else if (cls != NULL)
-            decoder->hits++;
+        obj = referred(decoder, oid, cls);
+        if (obj == NULL && PyErr_Occurred())
+            return FAILED;
     }
     if (obj == NULL) {
         obj = PyObject_CallFunctionObjArgs(decoder->load_reference, stored, NULL);
@@ -137,6 +165,49 @@ static int load_persistent(Load *load) {
     }
     work->stack[work->stack_size - 1] = obj;
     Py_DECREF(stored);
+    return DONE;
+}
+
+/* Take an opcode with a number, which has one byte or four; 0 if something else comes. */
+static inline int take_numbered(const uint8_t **next, const uint8_t *end, uint8_t one, uint8_t four,
+                                size_t *number) {
+    const uint8_t *at = *next;
+    if (end - at >= 2 && *at == one) {
+        *number = at[1];
+        *next += 2;
+    } else if (end - at >= 5 && *at == four) {
+        *number = uint32_at(at + 1);
+        *next += 5;
+    } else
+        return 0;
+    return 1;
+}
+
+/* Read a reference at once whose oid was just pushed, if it goes on as they nearly all do:
+   BINPUT, BINGET of the class, TUPLE2, BINPUT, BINPERSID. Anything else is left as it is. */
+static int load_reference_ahead(Load *load) {
+    Work *work = load->work;
+    const uint8_t *next = load->next, *end = load->end;
+    size_t number, class_number;
+    Py_ssize_t size = work->memo_size;
+    PyObject *oid = work->stack[work->stack_size - 1], *cls, *obj;
+    if (size > work->memo_room - 2 || !take_numbered(&next, end, 'q', 'r', &number) ||
+        number != (size_t)size || !take_numbered(&next, end, 'h', 'j', &class_number) ||
+        class_number >= (size_t)size || next == end || *next++ != 0x86 ||
+        !take_numbered(&next, end, 'q', 'r', &number) || number != (size_t)size + 1 ||
+        next == end || *next++ != 'Q')
+        return DONE;
+    cls = work->memo[class_number];
+    if (cls == NULL || is_put_off(cls) || !PyType_Check(cls))
+        return DONE;
+    obj = referred(load->decoder, oid, cls);
+    if (obj == NULL)
+        return PyErr_Occurred() ? FAILED : DONE;
+    work->memo[size] = oid;
+    work->memo[size + 1] = put_off(class_number);
+    work->memo_size = size + 2;
+    work->stack[work->stack_size - 1] = obj;
+    load->next = next;
     return DONE;
 }
 

@@ -83,10 +83,17 @@ static inline int is_attribute_name(const Load *load) {
     return work->marks_size ? work->marks_size == 1 && work->marks[0] == 1 : work->stack_size == 1;
 }
 
+/* Python reads a short text by words where it begins at a word's address, else by bytes. */
+#define SHORT_TEXT 128
+
 static PyObject *text_of(const Load *load, const uint8_t *bytes, size_t size) {
+    uint64_t words[SHORT_TEXT / sizeof(uint64_t)];
+    const char *text = (const char *)bytes;
     if (is_attribute_name(load))
-        return attribute_name(load->decoder, (const char *)bytes, (Py_ssize_t)size);
-    return PyUnicode_DecodeUTF8((const char *)bytes, (Py_ssize_t)size, "surrogatepass");
+        return attribute_name(load->decoder, text, (Py_ssize_t)size);
+    if (size > sizeof(uint64_t) && size <= sizeof words)
+        text = memcpy(words, bytes, size);
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)size, "surrogatepass");
 }
 
 static PyObject *bytes_of(const uint8_t *bytes, size_t size) {

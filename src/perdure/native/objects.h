@@ -32,7 +32,7 @@ static int is_persistent(PyObject *obj) {
 }
 
 /* Note the size of an object's record: in its cache, if it counts there, and in itself. */
-static void note_size(cPersistentObject *obj, Py_ssize_t size_bytes) {
+static inline void note_size(cPersistentObject *obj, Py_ssize_t size_bytes) {
     int size = _estimated_size_in_24_bits(size_bytes);
     if (obj->cache != NULL && obj->ring.r_next != NULL)
         ((CacheHead *)obj->cache)->total_estimated_size +=

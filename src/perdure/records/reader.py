@@ -275,6 +275,10 @@ class RecordReader:
         except TypeError:
             # It takes arguments by now; its own record has them.
             return self._jar.get(oid)
+        # Making it may have run code, and that may have loaded it.
+        obj = self._cached(oid)
+        if obj is not None:
+            return obj
         self._new_ghost(oid, ghost)
         return ghost
 

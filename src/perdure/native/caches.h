@@ -1,0 +1,111 @@
+/* The objects in a PickleCache, found and entered without calling its methods.
+
+   <persistent> declares the head of a cache only; the dictionary of its objects comes behind
+   that. So its place is tried out when the module is imported, on a cache made for it, and
+   believed if everything fits; else, and with any other cache, the methods are called. They
+   do the same, and check what is known here. */
+
+#ifndef PERDURE_CACHES_H
+#define PERDURE_CACHES_H
+
+#include "objects.h"
+
+typedef struct {
+    CACHE_HEAD
+    int klass_count;
+    PyObject *data; /* oid -> object, to which it holds no reference if it is a ghost */
+    PyObject *jar;
+} CacheInside;
+
+static PyTypeObject *cache_type; /* whose inside is known; NULL where it is not */
+
+/* Return the dictionary of a cache, borrowed; NULL where it is not known, or gone. */
+static inline PyObject *cache_data(PyObject *cache) {
+    return cache_type != NULL && Py_TYPE(cache) == cache_type ? ((CacheInside *)cache)->data
+                                                              : NULL;
+}
+
+/* Whether an object is new: neither oid nor connection nor cache. */
+static inline int is_new(PyObject *obj) {
+    cPersistentObject *new = (cPersistentObject *)obj;
+    return is_persistent(obj) && new->oid == NULL && new->jar == NULL && new->cache == NULL;
+}
+
+/* Enter a new object as a ghost; `data` is the dictionary of the cache, and has nothing with
+   this oid. */
+static int enter_ghost(PyObject *cache, PyObject *data, PyObject *oid, PyObject *obj) {
+    cPersistentObject *ghost = (cPersistentObject *)obj;
+    if (PyDict_SetItem(data, oid, obj) < 0)
+        return -1;
+    /* The collector must not see the dictionary: it has no reference to the ghost. */
+    PyObject_GC_UnTrack(data);
+    Py_DECREF(obj);
+    ghost->cache = (PerCache *)Py_NewRef(cache);
+    ghost->jar = Py_NewRef(((CacheInside *)cache)->jar);
+    ghost->oid = Py_NewRef(oid);
+    ghost->state = cPersistent_GHOST_STATE;
+    return 0;
+}
+
+/* Whether a cache with one ghost, entered by its own method, has it where it is looked for, and
+   takes another one from here; -1 with an exception. */
+static int is_as_expected(PyObject *cache, PyObject *jar, PyObject *first, PyObject *second) {
+    PyObject *size = PyObject_GetAttrString((PyObject *)Py_TYPE(cache), "__basicsize__");
+    PyObject *oid = NULL, *data, *there;
+    Py_ssize_t size_bytes;
+    int result = 0;
+    if (size == NULL)
+        return -1;
+    size_bytes = PyLong_AsSsize_t(size);
+    Py_DECREF(size);
+    if (size_bytes < (Py_ssize_t)sizeof(CacheInside) || ((CacheInside *)cache)->jar != jar ||
+        ((CacheInside *)cache)->klass_count != 0)
+        return PyErr_Occurred() ? -1 : 0;
+    data = ((CacheInside *)cache)->data;
+    if (data == NULL || !PyDict_CheckExact(data) || PyDict_Size(data) != 1 ||
+        PyObject_GC_IsTracked(data) || ((cPersistentObject *)first)->oid == NULL ||
+        PyDict_GetItemWithError(data, ((cPersistentObject *)first)->oid) != first ||
+        Py_REFCNT(first) != 1)
+        return PyErr_Occurred() ? -1 : 0;
+    oid = PyBytes_FromString("second");
+    if (oid == NULL || enter_ghost(cache, data, oid, second) < 0) {
+        Py_XDECREF(oid);
+        return -1;
+    }
+    there = PyObject_GetItem(cache, oid);
+    result = there == NULL ? -1 : there == second && Py_REFCNT(second) == 2;
+    Py_XDECREF(there);
+    Py_DECREF(oid);
+    return result;
+}
+
+/* Find out what is inside a cache. Where that cannot be tried, methods do all of it. */
+static void find_cache_inside(void) {
+    PyObject *module = PyImport_ImportModule("persistent"), *type = NULL, *jar = NULL,
+             *cache = NULL, *first = NULL, *second = NULL, *done = NULL;
+    if (module == NULL || find_persistent() < 0)
+        goto end;
+    type = PyObject_GetAttrString(module, "PickleCache");
+    jar = PyDict_New();
+    if (type == NULL || jar == NULL || !PyType_Check(type))
+        goto end;
+    cache = PyObject_CallFunctionObjArgs(type, jar, NULL);
+    first = PyObject_CallNoArgs((PyObject *)cPersistenceCAPI->pertype);
+    second = PyObject_CallNoArgs((PyObject *)cPersistenceCAPI->pertype);
+    if (cache == NULL || first == NULL || second == NULL)
+        goto end;
+    done = PyObject_CallMethod(cache, "new_ghost", "y#O", "first", (Py_ssize_t)5, first);
+    if (done != NULL && is_as_expected(cache, jar, first, second) == 1)
+        cache_type = (PyTypeObject *)Py_NewRef(type);
+end:
+    PyErr_Clear();
+    Py_XDECREF(done);
+    Py_XDECREF(second);
+    Py_XDECREF(first);
+    Py_XDECREF(cache);
+    Py_XDECREF(jar);
+    Py_XDECREF(type);
+    Py_XDECREF(module);
+}
+
+#endif
