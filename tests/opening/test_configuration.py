@@ -208,6 +208,45 @@ def test_a_file_that_cannot_be_read_says_why(here: Path, text: str, problem: str
         perdure.open("zconfig:bad.conf")
 
 
+COMPONENT = """
+<component>
+  <import package="ZODB"/>
+  <sectiontype name="elsewhere" implements="ZODB.storage" datatype="others.Elsewhere"/>
+</component>
+"""
+FACTORY = """
+class Elsewhere:
+    def __init__(self, config):
+        self.name = config.getSectionName()
+
+    def open(self):
+        from perdure import MappingStorage
+        return MappingStorage("elsewhere")
+"""
+
+
+def test_sections_of_packages_that_stand_on_zodb_take_its_names(here: Path) -> None:
+    (here / "others").mkdir()
+    (here / "others" / "__init__.py").write_text(FACTORY)
+    (here / "others" / "component.xml").write_text(COMPONENT)
+    (here / "others.conf").write_text("%import others\n<elsewhere>\n</elsewhere>\n")
+    program = (
+        "import sys, perdure, perdure.compat\n"
+        "from perdure.errors import AddressError\n"
+        "sys.path.insert(0, '')\n"
+        "if sys.argv[1] == 'installed':\n"
+        "    perdure.compat.install()\n"
+        "try:\n"
+        "    print(perdure.open('zconfig:others.conf').getName())\n"
+        "except AddressError as error:\n"
+        "    print(error)\n"
+    )
+    refused = python("-c", program, "not installed")
+    assert "'others.conf' cannot be read: " in refused.stdout
+    assert "set PERDURE_COMPAT=1 in the environment" in refused.stdout
+    assert python("-c", program, "installed").stdout == "elsewhere\n"
+
+
 def test_a_name_that_is_not_there_is_answered_with_the_near_one(here: Path) -> None:
     with pytest.raises(AddressError) as caught:
         perdure.open("zconfig:app.conf#mian")

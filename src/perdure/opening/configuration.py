@@ -25,6 +25,8 @@ __all__ = ["SCHEMES"]
 
 _OURS: Final = Path(__file__).resolve().parents[1]
 
+_ZODB: Final = "ZODB"
+
 _SCHEMA: Final = """
 <schema>
   <import package="{package}" file="{file}"/>
@@ -85,7 +87,16 @@ def _configuration(address: Address) -> Any:
     except (ZConfig.ConfigurationError, UnicodeDecodeError) as error:
         found = " ".join(str(error).split()).removesuffix(" (line -1, -1)")
         reason = f"cannot be read: {found}"
+        if package != _ZODB and _imports_others(path):
+            reason += (
+                "; what it imports may stand on ZODB's sections: set PERDURE_COMPAT=1 in the "
+                "environment, so that ZODB's names lead to Perdure"
+            )
         raise AddressError(address_text(address), address.text, reason) from error
+
+
+def _imports_others(path: Path) -> bool:
+    return any(line.lstrip().startswith(b"%import") for line in path.read_bytes().splitlines())
 
 
 def _sections() -> tuple[str, str]:
@@ -94,9 +105,9 @@ def _sections() -> tuple[str, str]:
     Where `ZODB` leads to Perdure it is ZODB's own: the components of other packages
     import that one, and ZConfig wants each section defined once.
     """
-    found = find_spec("ZODB")
+    found = find_spec(_ZODB)
     if found is not None and found.origin is not None and _OURS in Path(found.origin).parents:
-        return "ZODB", "component.xml"
+        return _ZODB, "component.xml"
     return "perdure.opening", "sections.xml"
 
 
