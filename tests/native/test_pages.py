@@ -268,6 +268,37 @@ def test_positions_enter_the_same_pages(seed: int) -> None:
     assert list(loaded.items()) == list(pure.items())
 
 
+@pytest.mark.parametrize("expected", [1, 1 << 20, 3 << 20, 40 << 20])
+def test_what_is_loaded_as_expected_can_change_like_all_else(expected: int) -> None:
+    random = Random(3)
+    oids = [p64(number) for number in range(400_000) if number % 1024 < 1000]
+    pure, ours = PositionIndex(PurePages()), PositionIndex(native.Pages())
+    pure.update({oid: number for number, oid in enumerate(oids, 4)})
+    ours.pages.expect(expected)
+    ours.take_in([(prefix, page.toString()) for prefix, page in pure.pages.items()])
+    ours.pages.expect(0)
+    for oid in random.sample(oids, 2000):
+        pure.remove(oid)
+        ours.remove(oid)
+    new = {p64(random.randrange(500_000)): random.randrange(1 << 48) for _ in range(3000)}
+    pure.update(new)
+    ours.update(new)
+    for prefix in pure.pages:
+        assert ours.pages[prefix].toString() == pure.pages[prefix].toString()
+    copy = ours.copy()
+    ours.pages.expect(expected)  # while pages are where the first expectation put them
+    prefix, page = ours.pages.popitem()
+    del ours
+    assert page.toString() == copy.pages[prefix].toString() == pure.pages[prefix].toString()
+
+
+def test_nothing_can_be_expected_but_a_size() -> None:
+    assert outcome(native.Pages().expect, "much") is TypeError
+    with pytest.raises(OverflowError):
+        native.Pages().expect(-1)
+    native.Pages().expect((1 << 64) - 1)  # more than there is: nothing is prepared
+
+
 def test_the_index_of_a_file_may_have_pages_of_either_kind(tmp_path: Path) -> None:
     with closing(FileStorage(tmp_path / "data.fs", operations=Unsynced())) as storage:
         oids = [*map(p64, range(1, 300)), p64(1 << 40)]

@@ -166,7 +166,7 @@ static PyObject *page_to_string(PyObject *self, PyObject *Py_UNUSED(nothing)) {
 
 /* Let a page have what is packed, and what it has besides if there is to be `more`; -1 with an
  * exception. */
-static int take_packed(PyObject *self, PyObject *packed, int more) {
+static int take_packed(PyObject *self, PyObject *packed, int more, struct arena *arena) {
     Py_buffer view;
     int taken = -1;
     if (PyObject_GetBuffer(packed, &view, PyBUF_SIMPLE) < 0)
@@ -178,7 +178,8 @@ static int take_packed(PyObject *self, PyObject *packed, int more) {
         size_t count = (size_t)view.len / ENTRY_SIZE;
         if (!more)
             clear_page(page);
-        if (page->count ? put_packed(page, view.buf, count) : unpack_page(page, view.buf, count))
+        if (page->count ? put_packed(page, view.buf, count)
+                        : unpack_page(page, view.buf, count, arena))
             taken = 0;
         else
             PyErr_NoMemory();
@@ -188,7 +189,7 @@ static int take_packed(PyObject *self, PyObject *packed, int more) {
 }
 
 static PyObject *page_from_string(PyObject *self, PyObject *packed) {
-    return take_packed(self, packed, 0) < 0 ? NULL : Py_NewRef(self);
+    return take_packed(self, packed, 0, NULL) < 0 ? NULL : Py_NewRef(self);
 }
 
 /* Walking over a page: the next entry is found anew each time, so it may change meanwhile. */
@@ -292,6 +293,7 @@ typedef struct {
     size_t mask; /* how many places there are, less one: they are a power of two */
     size_t count;
     size_t popped; /* where `popitem` goes on to look for one */
+    struct arena *arena; /* for what is loaded now, or NULL */
 } Pages;
 
 static uint64_t prefix_at(const unsigned char *oid) {
@@ -435,6 +437,7 @@ static void pages_dealloc(PyObject *self) {
     for (at = 0; pages->places != NULL && at <= pages->mask; at++)
         Py_XDECREF(pages->places[at].page);
     PyMem_Free(pages->places);
+    leave_arena(pages->arena);
     plain_dealloc(self);
 }
 
@@ -569,10 +572,20 @@ static PyObject *pages_load(PyObject *self, PyObject *args) {
     page = Py_XNewRef(page_for((Pages *)self, prefix_at(name)));
     if (page == NULL)
         return NULL;
-    taken = take_packed(page, packed, 1);
+    taken = take_packed(page, packed, 1, ((Pages *)self)->arena);
     Py_DECREF(page);
     if (taken < 0)
         return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *pages_expect(PyObject *self, PyObject *size_bytes) {
+    Pages *pages = (Pages *)self;
+    size_t size = PyLong_AsSize_t(size_bytes);
+    if (PyErr_Occurred())
+        return NULL;
+    leave_arena(pages->arena);
+    pages->arena = new_arena(size / ENTRY_SIZE * 6 + size / ENTRY_SIZE * BLOCK_HEAD / BLOCK_MOST);
     Py_RETURN_NONE;
 }
 
@@ -584,6 +597,8 @@ static PyMethodDef pages_methods[] = {
     {"position", pages_position, METH_O, "Return the position of an oid, 0 if it has none."},
     {"enter", pages_enter, METH_O, "Enter positions by oid."},
     {"load", pages_load, METH_VARARGS, "Enter what is packed in the page of a prefix."},
+    {"expect", pages_expect, METH_O,
+     "Prepare for loading what is packed into so many bytes; with 0, no more is to be loaded."},
     {NULL, NULL, 0, NULL},
 };
 

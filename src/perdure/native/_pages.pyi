@@ -50,3 +50,6 @@ class Pages:
 
     def load(self, prefix: bytes, packed: bytes, /) -> None:
         """Enter what is packed in the page of a prefix."""
+
+    def expect(self, size_bytes: int, /) -> None:
+        """Prepare for loading what is packed into so many bytes; with 0, no more is to come."""

@@ -22,6 +22,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "arena.h"
+
 #define PAGE_SUFFIXES 65536
 #define PAGE_BLOCKS 256
 #define BLOCK_MOST 256
@@ -35,8 +37,15 @@ struct block {
     uint64_t bits[4];
     uint8_t before[4]; /* how many entries stand in front of those of a word of bits */
     uint16_t count;
-    uint16_t room;
+    uint16_t room; /* 0 in an arena, where it has none but for what is there */
     unsigned char positions[];
+};
+
+#define BLOCK_HEAD offsetof(struct block, positions)
+
+struct blocks {
+    struct arena *arena; /* of some of them, or NULL */
+    struct block *at[PAGE_BLOCKS];
 };
 
 struct page {
@@ -44,13 +53,20 @@ struct page {
     uint32_t room; /* of the row, or IN_BLOCKS */
     union {
         uint64_t *row;
-        struct block **blocks;
-    } at;
+        struct blocks *blocks;
+    };
 };
 
 static inline uint64_t swapped(uint64_t value) {
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     value = __builtin_bswap64(value);
+#endif
+    return value;
+}
+
+static inline uint16_t swapped_2(uint16_t value) {
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    value = (uint16_t)(value << 8 | value >> 8);
 #endif
     return value;
 }
@@ -88,7 +104,7 @@ static inline int in_block(const struct block *block, unsigned low) {
 static inline unsigned char *place_in(const struct block *block, unsigned low) {
     uint64_t lower = block->bits[low >> 6] & ((UINT64_C(1) << (low & 63)) - 1);
     unsigned number = block->before[low >> 6] + bits_in(lower);
-    return (unsigned char *)block + offsetof(struct block, positions) + 6 * (size_t)number;
+    return (unsigned char *)block + BLOCK_HEAD + 6 * (size_t)number;
 }
 
 static inline void count_words(struct block *block) {
@@ -100,27 +116,44 @@ static inline void count_words(struct block *block) {
 }
 
 static inline size_t block_size(unsigned room) {
-    return offsetof(struct block, positions) + 6 * (size_t)room;
+    return BLOCK_HEAD + 6 * (size_t)room;
 }
 
-static inline struct block *new_block(unsigned room) {
-    struct block *block = PyMem_Malloc(block_size(room));
+/* Return an empty block for so many entries, and no more where it is in the arena; NULL
+ * without memory. */
+static inline struct block *new_block(unsigned room, struct arena *arena) {
+    struct block *block = take_from(arena, block_size(room));
+    unsigned noted = block == NULL ? room : 0;
+    if (block == NULL)
+        block = PyMem_Malloc(block_size(room));
     if (block != NULL) {
-        memset(block, 0, offsetof(struct block, positions));
-        block->room = (uint16_t)room;
+        memset(block, 0, BLOCK_HEAD);
+        block->room = (uint16_t)noted;
     }
     return block;
 }
 
-/* Return a block with a place for one more, in the place of `block`; NULL without memory. */
+static inline void free_block(struct block *block) {
+    if (block != NULL && block->room != 0)
+        PyMem_Free(block);
+}
+
+/* Return a block with a place for one more, instead of `block`; NULL without memory. */
 static inline struct block *larger_block(struct block *block) {
-    unsigned room = (block->room + block->room / 2u + 8) & ~7u;
+    unsigned room = (block->count + block->count / 2u + 8) & ~7u;
+    struct block *larger;
     if (room > BLOCK_MOST)
         room = BLOCK_MOST;
-    block = PyMem_Realloc(block, block_size(room));
-    if (block != NULL)
-        block->room = (uint16_t)room;
-    return block;
+    if (block->room == 0) {
+        larger = PyMem_Malloc(block_size(room));
+        if (larger != NULL)
+            memcpy(larger, block, block_size(block->count));
+    } else {
+        larger = PyMem_Realloc(block, block_size(room));
+    }
+    if (larger != NULL)
+        larger->room = (uint16_t)room;
+    return larger;
 }
 
 /* Return the lowest of a block that is not below `low`, BLOCK_MOST if there is none. */
@@ -143,7 +176,7 @@ static inline unsigned next_in(const struct block *block, unsigned low) {
 
 /* Return the number of the first entry of a row that is not below `suffix`. */
 static inline uint32_t place_in_row(const struct page *page, unsigned suffix) {
-    const uint64_t *row = page->at.row;
+    const uint64_t *row = page->row;
     uint64_t sought = (uint64_t)suffix << POSITION_BITS;
     uint32_t low = 0, left = page->count, guess;
     if (left == 0 || row[left - 1] < sought)
@@ -168,10 +201,11 @@ static inline void clear_page(struct page *page) {
     if (page->room == IN_BLOCKS) {
         unsigned high;
         for (high = 0; high < PAGE_BLOCKS; high++)
-            PyMem_Free(page->at.blocks[high]);
-        PyMem_Free((void *)page->at.blocks);
+            free_block(page->blocks->at[high]);
+        leave_arena(page->blocks->arena);
+        PyMem_Free(page->blocks);
     } else {
-        PyMem_Free(page->at.row);
+        PyMem_Free(page->row);
     }
     memset(page, 0, sizeof *page);
 }
@@ -179,15 +213,15 @@ static inline void clear_page(struct page *page) {
 /* Find an entry; return whether it is there. */
 static inline int page_find(const struct page *page, unsigned suffix, uint64_t *position) {
     if (page->room == IN_BLOCKS) {
-        const struct block *block = page->at.blocks[suffix >> 8];
+        const struct block *block = page->blocks->at[suffix >> 8];
         if (block == NULL || !in_block(block, suffix & 255))
             return 0;
         *position = position_at(place_in(block, suffix & 255));
     } else {
         uint32_t number = place_in_row(page, suffix);
-        if (number == page->count || suffix_of(page->at.row[number]) != suffix)
+        if (number == page->count || suffix_of(page->row[number]) != suffix)
             return 0;
-        *position = page->at.row[number] & POSITION_MASK;
+        *position = page->row[number] & POSITION_MASK;
     }
     return 1;
 }
@@ -200,7 +234,7 @@ static inline int page_next(const struct page *page, unsigned suffix, unsigned *
     if (page->room == IN_BLOCKS) {
         unsigned high = suffix >> 8, low = suffix & 255;
         for (; high < PAGE_BLOCKS; high++, low = 0) {
-            const struct block *block = page->at.blocks[high];
+            const struct block *block = page->blocks->at[high];
             low = block == NULL ? BLOCK_MOST : next_in(block, low);
             if (low < BLOCK_MOST) {
                 *found = high << 8 | low;
@@ -213,8 +247,8 @@ static inline int page_next(const struct page *page, unsigned suffix, unsigned *
         uint32_t number = place_in_row(page, suffix);
         if (number == page->count)
             return 0;
-        *found = suffix_of(page->at.row[number]);
-        *position = page->at.row[number] & POSITION_MASK;
+        *found = suffix_of(page->row[number]);
+        *position = page->row[number] & POSITION_MASK;
         return 1;
     }
 }
@@ -224,9 +258,9 @@ static inline unsigned page_highest(const struct page *page) {
     unsigned high = PAGE_BLOCKS, word = 4;
     const struct block *block = NULL;
     if (page->room != IN_BLOCKS)
-        return suffix_of(page->at.row[page->count - 1]);
+        return suffix_of(page->row[page->count - 1]);
     while (block == NULL)
-        block = page->at.blocks[--high];
+        block = page->blocks->at[--high];
     while (block->bits[--word] == 0)
         ;
     return high << 8 | (word * 64 + 63 - (unsigned)__builtin_clzll(block->bits[word]));
@@ -238,7 +272,7 @@ static inline void pack_page(const struct page *page, unsigned char *into) {
     if (page->room == IN_BLOCKS) {
         unsigned high, low;
         for (high = 0; high < PAGE_BLOCKS; high++) {
-            const struct block *block = page->at.blocks[high];
+            const struct block *block = page->blocks->at[high];
             if (block == NULL)
                 continue;
             memcpy(positions, block->positions, 6 * (size_t)block->count);
@@ -259,7 +293,7 @@ static inline void pack_page(const struct page *page, unsigned char *into) {
     } else {
         uint32_t number;
         for (number = 0; number < page->count; number++) {
-            uint64_t entry = page->at.row[number];
+            uint64_t entry = page->row[number];
             *suffixes++ = (unsigned char)(entry >> 56);
             *suffixes++ = (unsigned char)(entry >> 48);
             put_position(positions, entry);
@@ -268,21 +302,45 @@ static inline void pack_page(const struct page *page, unsigned char *into) {
     }
 }
 
+/* Return whether suffixes of a packed page are in order, and none of them twice. */
+static inline int are_in_order(const unsigned char *suffixes, size_t count) {
+    unsigned wrong = 0;
+    size_t number;
+    for (number = 1; number < count; number++) {
+        uint16_t before, suffix; /* loaded whole, so that the compiler can do many at a time */
+        memcpy(&before, suffixes + 2 * number - 2, 2);
+        memcpy(&suffix, suffixes + 2 * number, 2);
+        wrong |= swapped_2(before) >= swapped_2(suffix);
+    }
+    return !wrong;
+}
+
+/* Return how many of the next suffixes of a packed page, which are in order, are of one block. */
+static inline unsigned in_one_block(const unsigned char *suffixes, size_t left) {
+    unsigned size = 1;
+    if (left >= BLOCK_MOST && suffixes[2 * (BLOCK_MOST - 1)] == suffixes[0])
+        return BLOCK_MOST;
+    while (size < left && suffixes[2 * size] == suffixes[0])
+        size++;
+    return size;
+}
+
 /* Make an empty page one of blocks, of entries that are packed in order; 0 without memory. */
-static inline int fill_blocks(struct page *page, const unsigned char *packed, uint32_t count) {
+static inline int fill_blocks(struct page *page, const unsigned char *packed, uint32_t count,
+                              struct arena *arena) {
     const unsigned char *positions = packed + 2 * (size_t)count;
     uint32_t number = 0;
-    page->at.blocks = PyMem_Calloc(PAGE_BLOCKS, sizeof *page->at.blocks);
-    if (page->at.blocks == NULL)
+    page->blocks = PyMem_Calloc(1, sizeof *page->blocks);
+    if (page->blocks == NULL)
         return 0;
     page->room = IN_BLOCKS;
+    page->blocks->arena = arena;
+    if (arena != NULL)
+        arena->users++;
     while (number < count) {
         const unsigned char *suffixes = packed + 2 * (size_t)number;
-        unsigned high = suffixes[0], size = 0;
-        struct block *block;
-        while (number + size < count && suffixes[2 * size] == high)
-            size++;
-        block = page->at.blocks[high] = new_block(size);
+        unsigned size = in_one_block(suffixes, count - number);
+        struct block *block = page->blocks->at[suffixes[0]] = new_block(size, arena);
         if (block == NULL) {
             clear_page(page);
             return 0;
@@ -305,7 +363,7 @@ static inline int fill_blocks(struct page *page, const unsigned char *packed, ui
 /* Return whether blocks would take less than a row with room for so many more as there are. */
 static inline int are_blocks_smaller(uint32_t count, uint32_t blocks, uint32_t more) {
     size_t as_blocks = PAGE_BLOCKS * sizeof(void *) +
-                       blocks * (offsetof(struct block, positions) + 16) + 6 * (size_t)count;
+                       blocks * (BLOCK_HEAD + 16) + 6 * (size_t)count;
     return as_blocks < (size_t)(count + more) * sizeof(uint64_t);
 }
 
@@ -315,8 +373,8 @@ static inline int make_room(struct page *page) {
     unsigned high = PAGE_BLOCKS;
     uint64_t *row;
     for (number = 0; number < page->count; number++) {
-        blocks += high != suffix_of(page->at.row[number]) >> 8;
-        high = suffix_of(page->at.row[number]) >> 8;
+        blocks += high != suffix_of(page->row[number]) >> 8;
+        high = suffix_of(page->row[number]) >> 8;
     }
     if (page->count >= ROW_MOST || are_blocks_smaller(page->count, blocks, more)) {
         unsigned char *packed = PyMem_Malloc((size_t)page->count * ENTRY_SIZE);
@@ -325,7 +383,7 @@ static inline int make_room(struct page *page) {
         if (packed == NULL)
             return 0;
         pack_page(page, packed);
-        filled = fill_blocks(&made, packed, page->count);
+        filled = fill_blocks(&made, packed, page->count, NULL);
         PyMem_Free(packed);
         if (filled) {
             clear_page(page);
@@ -333,25 +391,25 @@ static inline int make_room(struct page *page) {
         }
         return filled;
     }
-    row = PyMem_Realloc(page->at.row, (size_t)(page->count + more) * sizeof *row);
+    row = PyMem_Realloc(page->row, (size_t)(page->count + more) * sizeof *row);
     if (row == NULL)
         return 0;
-    page->at.row = row;
+    page->row = row;
     page->room = page->count + more;
     return 1;
 }
 
 static inline int put_in_blocks(struct page *page, unsigned suffix, uint64_t position) {
-    struct block **at = &page->at.blocks[suffix >> 8], *block = *at;
+    struct block **at = &page->blocks->at[suffix >> 8], *block = *at;
     unsigned low = suffix & 255, word;
     unsigned char *place, *behind;
-    if (block == NULL && (block = *at = new_block(8)) == NULL)
+    if (block == NULL && (block = *at = new_block(8, NULL)) == NULL)
         return 0;
     if (in_block(block, low)) {
         put_position(place_in(block, low), position);
         return 1;
     }
-    if (block->count == block->room) {
+    if (block->count >= block->room) {
         block = larger_block(block);
         if (block == NULL)
             return 0;
@@ -376,8 +434,8 @@ static inline int page_put(struct page *page, unsigned suffix, uint64_t position
     if (page->room == IN_BLOCKS)
         return put_in_blocks(page, suffix, position);
     number = place_in_row(page, suffix);
-    if (number < page->count && suffix_of(page->at.row[number]) == suffix) {
-        page->at.row[number] = entry;
+    if (number < page->count && suffix_of(page->row[number]) == suffix) {
+        page->row[number] = entry;
         return 1;
     }
     if (page->count == page->room) {
@@ -386,9 +444,9 @@ static inline int page_put(struct page *page, unsigned suffix, uint64_t position
         if (page->room == IN_BLOCKS)
             return put_in_blocks(page, suffix, position);
     }
-    memmove(page->at.row + number + 1, page->at.row + number,
-            (page->count - number) * sizeof *page->at.row);
-    page->at.row[number] = entry;
+    memmove(page->row + number + 1, page->row + number,
+            (page->count - number) * sizeof *page->row);
+    page->row[number] = entry;
     page->count++;
     return 1;
 }
@@ -399,7 +457,7 @@ static inline int page_remove(struct page *page, unsigned suffix) {
     if (!page_find(page, suffix, &position))
         return 0;
     if (page->room == IN_BLOCKS) {
-        struct block *block = page->at.blocks[suffix >> 8];
+        struct block *block = page->blocks->at[suffix >> 8];
         unsigned low = suffix & 255;
         unsigned char *place = place_in(block, low);
         unsigned char *behind = (unsigned char *)block + block_size(block->count);
@@ -407,13 +465,13 @@ static inline int page_remove(struct page *page, unsigned suffix) {
         block->bits[low >> 6] &= ~(UINT64_C(1) << (low & 63));
         count_words(block);
         if (--block->count == 0) {
-            PyMem_Free(block);
-            page->at.blocks[suffix >> 8] = NULL;
+            free_block(block);
+            page->blocks->at[suffix >> 8] = NULL;
         }
     } else {
-        uint64_t *entry = page->at.row + place_in_row(page, suffix);
+        uint64_t *entry = page->row + place_in_row(page, suffix);
         memmove(entry, entry + 1,
-                (size_t)(page->at.row + page->count - entry - 1) * sizeof *entry);
+                (size_t)(page->row + page->count - entry - 1) * sizeof *entry);
     }
     page->count--;
     return 1;
@@ -429,23 +487,22 @@ static inline int put_packed(struct page *page, const unsigned char *packed, siz
     return 1;
 }
 
-/* Give an empty page the entries that are packed; 0 without memory. */
-static inline int unpack_page(struct page *page, const unsigned char *packed, size_t count) {
-    uint32_t blocks = 1, in_order = 1;
+/* Give an empty page the entries that are packed, those of blocks in the arena if there is one;
+ * 0 without memory. */
+static inline int unpack_page(struct page *page, const unsigned char *packed, size_t count,
+                              struct arena *arena) {
+    uint32_t blocks = 0;
     size_t number;
     if (count == 0)
         return 1;
-    for (number = 1; number < count; number++) {
-        const unsigned char *suffix = packed + 2 * number;
-        in_order &= suffix_at(suffix - 2) < suffix_at(suffix);
-        blocks += suffix[0] != suffix[-2];
-    }
-    if (!in_order) /* nobody packs like that */
+    if (!are_in_order(packed, count)) /* nobody packs like that */
         return put_packed(page, packed, count);
+    for (number = 0; number < count; blocks++)
+        number += in_one_block(packed + 2 * number, count - number);
     if (count > ROW_MOST || are_blocks_smaller((uint32_t)count, blocks, 0))
-        return fill_blocks(page, packed, (uint32_t)count);
-    page->at.row = PyMem_Malloc(count * sizeof *page->at.row);
-    if (page->at.row == NULL)
+        return fill_blocks(page, packed, (uint32_t)count, arena);
+    page->row = PyMem_Malloc(count * sizeof *page->row);
+    if (page->row == NULL)
         return 0;
     page->room = (uint32_t)count;
     return put_packed(page, packed, count);

@@ -20,8 +20,6 @@ __all__ = ["IndexSnapshot", "Pages", "PositionIndex"]
 
 _ANY_PREFIX: Final = bytes(6)
 
-from_bytes = int.from_bytes
-
 _Overwritten = dict[bytes, dict[bytes, bytes | None]]
 """By page, entries as they were when a snapshot began; None stands for "not there"."""
 
@@ -46,6 +44,9 @@ class Pages(Protocol):
 
     def load(self, prefix: bytes, packed: bytes, /) -> None:
         """Enter what is packed in the page of `prefix`."""
+
+    def expect(self, size_bytes: int, /) -> None:
+        """Prepare for loading what is packed into so many bytes; with 0, no more is to come."""
 
 
 def _kind_of_pages() -> Callable[[], Pages]:

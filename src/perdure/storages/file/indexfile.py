@@ -101,9 +101,11 @@ def read_index(source: BinaryIO) -> SavedIndex:
     try:
         position = load()
         if isinstance(position, int):
+            index.pages.expect(end)
             while (page := load()) is not None:
                 prefix, entries = page
                 index.pages.load(prefix, entries)
+            index.pages.expect(0)
     except Exception as error:  # there is no telling what damaged pickles raise
         raise ValueError(f"it cannot be read: {error}") from error
     if not isinstance(position, int):

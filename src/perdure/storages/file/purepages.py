@@ -31,3 +31,6 @@ class PurePages(dict[bytes, Any]):
             self[prefix] = fsBucket().fromString(packed)
         else:
             page.update(fsBucket().fromString(packed))
+
+    def expect(self, size_bytes: int) -> None:
+        """Do nothing: there is nothing to prepare."""
