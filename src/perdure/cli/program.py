@@ -29,6 +29,7 @@ from perdure.cli import (
     shell,
     show,
     tour,
+    traindictionary,
     undo,
 )
 from perdure.cli.stage import group as stage
@@ -118,6 +119,7 @@ for module in (
     recover,
     pack,
     copy,
+    traindictionary,
     backup,
     restore,
     stage,

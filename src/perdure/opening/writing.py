@@ -26,7 +26,8 @@ def address_text(address: Address) -> str:
     elif not _stands_for_itself(body):
         options = {"path": body, **options}
         body = ""
-    query = urlencode([(name, option_text(options[name])) for name in options], quote_via=quote)
+    texts = [(name, option_text(options[name])) for name in options]
+    query = urlencode(texts, quote_via=quote, safe="/")  # so that paths can be read
     return f"{address.scheme}:{body}" + (f"?{query}" if query else "")
 
 

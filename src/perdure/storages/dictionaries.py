@@ -7,7 +7,7 @@ are any, so keep it where the database is kept.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,26 +15,32 @@ from perdure.capabilities import capabilities_of
 from perdure.errors import FileAccessError, StorageError, Unsupported
 from perdure.records.compression import zstandard
 
-__all__ = ["read_dictionary", "train_dictionary"]
+__all__ = ["DICTIONARY_BYTES", "read_dictionary", "train_dictionary", "write_dictionary"]
 
 DICTIONARY_BYTES: Final = 112_640
 _ENOUGH: Final = 100
 """How many times its own size a dictionary is to see of the records."""
 
+_TELL_EVERY: Final = 1_000
 _WANTED: Final = 20_000
 """Records to choose from a large storage, so that all parts of it count."""
 
 
-def train_dictionary(storage: Any, size_bytes: int = DICTIONARY_BYTES) -> bytes:
+def train_dictionary(
+    storage: Any,
+    size_bytes: int = DICTIONARY_BYTES,
+    progress: Callable[[int, int], object] | None = None,
+) -> bytes:
     """Return a dictionary of about `size_bytes`, trained on current records of `storage`.
 
-    Write it to a file, and hand that, or its bytes, to the layer that compresses.
+    Write it to a file, and hand that, or its bytes, to the layer that compresses. `progress` is
+    told how many records were passed, of how many.
 
     Raises `StorageError` where there are too few records, `Unsupported` where they
     cannot be listed, and `MissingExtraError` if zstd is not installed.
     """
     package = zstandard()
-    samples = list(_samples(storage, _ENOUGH * size_bytes))
+    samples = list(_samples(storage, _ENOUGH * size_bytes, progress))
     try:
         dictionary = package.train_dictionary(size_bytes, samples)
     except package.ZstdError as error:
@@ -55,11 +61,29 @@ def read_dictionary(path: str | os.PathLike[str]) -> bytes:
         raise FileAccessError(path, action, error, "the database was not opened") from error
 
 
-def _samples(storage: Any, size_bytes: int) -> Iterator[bytes]:
+def write_dictionary(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a dictionary to a new file, and to the disk.
+
+    Raises `FileExistsError` where there is one already: records may need it. And `OSError`.
+    """
+    with open(path, "xb") as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            os.unlink(path)  # a part of one is none
+            raise
+
+
+def _samples(
+    storage: Any, size_bytes: int, progress: Callable[[int, int], object] | None
+) -> Iterator[bytes]:
     """Yield current records from all over the storage, about `size_bytes` of them."""
     if not capabilities_of(storage).record_iteration:
         raise Unsupported(f"{storage.getName()} cannot list its records")
-    every = max(len(storage) // _WANTED, 1)
+    count = len(storage)
+    every = max(count // _WANTED, 1)
     following: bytes | None = None
     number = 0
     while size_bytes > 0:
@@ -71,5 +95,7 @@ def _samples(storage: Any, size_bytes: int) -> Iterator[bytes]:
             yield data
             size_bytes -= len(data)
         number += 1
+        if progress is not None and number % _TELL_EVERY == 0:
+            progress(number, max(count, number))
         if following is None:
             return
