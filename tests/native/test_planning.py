@@ -63,6 +63,9 @@ def test_records_are_a_sequence() -> None:
     assert batch[7] in records
     assert records.oids() == [oid for oid, _, _ in batch]
     assert records.size_bytes == sum(range(1, 100))
+    assert records.highest() == p64(99)
+    assert as_records([(p64(n), ZERO, b"x") for n in (3, 1 << 60, 8)]).highest() == p64(1 << 60)
+    assert planning.Records().highest() == ZERO
     for beyond in (99, -100):
         with pytest.raises(IndexError):
             records[beyond]

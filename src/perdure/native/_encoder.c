@@ -352,11 +352,16 @@ static PyObject *serialize(PyObject *self, PyObject *obj) {
     Work own = {0}, *work = &own;
     Head *head;
     int outcome;
-    head = (Head *)PyDict_GetItemWithError(encoder->heads, (PyObject *)Py_TYPE(obj));
-    if (head == NULL) {
-        if (PyErr_Occurred())
-            return NULL;
-        return PyObject_CallFunctionObjArgs(encoder->write_anew, obj, NULL);
+    head = encoder->last_head;
+    if (encoder->last_stored != Py_TYPE(obj)) {
+        head = (Head *)PyDict_GetItemWithError(encoder->heads, (PyObject *)Py_TYPE(obj));
+        if (head == NULL) {
+            if (PyErr_Occurred())
+                return NULL;
+            return PyObject_CallFunctionObjArgs(encoder->write_anew, obj, NULL);
+        }
+        encoder->last_head = head;
+        encoder->last_stored = Py_TYPE(obj);
     }
     Py_INCREF((PyObject *)head); /* what is called may learn anew */
     dict = plain_state(obj, head);
@@ -414,6 +419,7 @@ static PyObject *learn(PyObject *self, PyObject *args) {
     head->start = Py_NewRef(start);
     head->has_slots = has_slots;
     memset(head->keys, 0, sizeof head->keys);
+    ((Encoder *)self)->last_stored = NULL;
     result = PyDict_SetItem(((Encoder *)self)->heads, cls, (PyObject *)head);
     Py_DECREF(head);
     if (result < 0)
@@ -486,7 +492,7 @@ static int encoder_traverse(PyObject *self, visitproc visit, void *arg) {
    from within the same garbage, and finds them. All cycles pass through what others clear. */
 static int encoder_clear(PyObject *self) {
     Encoder *encoder = (Encoder *)self;
-    encoder->last = NULL;
+    encoder->last = encoder->last_stored = NULL;
     PyDict_Clear(encoder->heads);
     PyDict_Clear(encoder->kinds);
     PyDict_Clear(encoder->globals);

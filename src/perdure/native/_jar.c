@@ -7,20 +7,13 @@
 
 #define _POSIX_C_SOURCE 200809L /* clock_gettime, nanosleep */
 
+#include "latch.h"
 #include "objects.h"
 #include "view.h"
 
 #include <time.h>
 
-/* Latch: lets one thread in, any number of times. See turn.PureLatch. The GIL
-   guards its fields. */
-
-typedef struct {
-    PyObject_HEAD
-    unsigned long owner;
-    Py_ssize_t depth;
-    char closed;
-} Latch;
+/* Latch: lets one thread in, any number of times. See turn.PureLatch. */
 
 static PyTypeObject *latch_type;
 

@@ -98,9 +98,21 @@ static PyObject *records_oids(Records *self, PyObject *Py_UNUSED(ignored)) {
     return oids;
 }
 
+static PyObject *records_highest(Records *self, PyObject *Py_UNUSED(ignored)) {
+    static const char zero[8];
+    const char *highest = zero;
+    for (Py_ssize_t n = 0; n < self->count; n++) {
+        const char *oid = PyBytes_AsString(self->items[n].oid);
+        if (memcmp(oid, highest, 8) > 0)
+            highest = oid;
+    }
+    return PyBytes_FromStringAndSize(highest, 8);
+}
+
 static PyMethodDef records_methods[] = {
     {"append", (PyCFunction)records_append, METH_O, "Add (oid, serial, data)."},
     {"oids", (PyCFunction)records_oids, METH_NOARGS, "Return the oids, in order."},
+    {"highest", (PyCFunction)records_highest, METH_NOARGS, "Return the highest oid."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -524,7 +536,27 @@ failed:
     return NULL;
 }
 
+/* Return new oids. See `storages.oids.OidSource`. */
+static PyObject *oids_from(PyObject *Py_UNUSED(module), PyObject *args) {
+    unsigned long long first;
+    Py_ssize_t count, n;
+    PyObject *oids;
+    if (!PyArg_ParseTuple(args, "Kn:oids_from", &first, &count))
+        return NULL;
+    oids = PyList_New(count < 0 ? 0 : count);
+    for (n = 0; oids != NULL && n < count; n++) {
+        unsigned char oid[8];
+        PyObject *made;
+        put_number(oid, first + (unsigned long long)n, 8);
+        made = PyBytes_FromStringAndSize((const char *)oid, 8);
+        if (made == NULL || PyList_SetItem(oids, n, made) < 0)
+            Py_CLEAR(oids);
+    }
+    return oids;
+}
+
 static PyMethodDef functions[] = {
+    {"oids_from", oids_from, METH_VARARGS, "Return oids in a row: the first, as a number, and how many."},
     {"plan_unchanged", (PyCFunction)(void (*)(void))plan_unchanged, METH_FASTCALL,
      "Plan records whose objects nobody changed; return the number of the first other one."},
     {"encode_records", (PyCFunction)(void (*)(void))encode_records, METH_FASTCALL,

@@ -18,11 +18,17 @@ class Records(Sequence[tuple[bytes, bytes, bytes]]):
         """
 
     def oids(self) -> list[bytes]: ...
+    def highest(self) -> bytes:
+        """Return the highest oid, `ZERO` if there are no records."""
+
     def __len__(self) -> int: ...
     @overload
     def __getitem__(self, number: int) -> tuple[bytes, bytes, bytes]: ...
     @overload
     def __getitem__(self, number: slice) -> Sequence[tuple[bytes, bytes, bytes]]: ...
+
+def oids_from(first: int, count: int, /) -> list[bytes]:
+    """Return `count` oids in a row; `first` is the first of them, as a number."""
 
 class Plan:
     """What a transaction is about to write; see `storages.changes.Changes.planned`.

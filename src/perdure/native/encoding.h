@@ -50,13 +50,20 @@ typedef struct {
     Key keys[KNOWN_KEYS];
 } Head;
 
+/* Where an object's number is, by a hash of its address; of another record, it is free. */
+typedef struct {
+    uint32_t record;
+    uint32_t number;
+} Slot;
+
 /* What one record needs. Kept from one to the next; one inside another has its own. */
 typedef struct {
     char *bytes;
     size_t size, room;
     PyObject **numbered; /* by number; NULL where nothing can refer to it */
-    uint32_t *slots;     /* 0, or the number of an object plus 1, by a hash of its address */
+    Slot *slots;
     size_t count, numbered_room, slots_room; /* slots_room: a power of 2, or 0 */
+    uint32_t record; /* counts them, so that slots need not be cleared for each */
 } Work;
 
 typedef struct {
@@ -74,6 +81,8 @@ typedef struct {
     PyObject *globals;      /* class -> what global_of said */
     PyTypeObject *last;     /* a class of which `last_kind` is known, in `kinds`, or NULL */
     int last_kind;
+    PyTypeObject *last_stored; /* a class whose head `last_head` is, in `heads`, or NULL */
+    Head *last_head;
     Work kept;
     int in_use; /* whether `kept` is */
 } Encoder;
@@ -164,11 +173,11 @@ static inline size_t first_slot(const Work *work, PyObject *obj) {
 /* Return the number of an object, negative if it has none; then `slot` is where it goes. */
 static inline int64_t find_number(const Work *work, PyObject *obj, size_t *slot) {
     for (*slot = first_slot(work, obj);; *slot = (*slot + 1) & (work->slots_room - 1)) {
-        uint32_t entry = work->slots[*slot];
-        if (entry == 0)
+        Slot found = work->slots[*slot];
+        if (found.record != work->record)
             return -1;
-        if (work->numbered[entry - 1] == obj)
-            return entry - 1;
+        if (work->numbered[found.number] == obj)
+            return found.number;
     }
 }
 
@@ -179,16 +188,16 @@ static inline int64_t number_of(const Work *work, PyObject *obj) {
 
 static inline void put_into_slot(Work *work, PyObject *obj, size_t number) {
     size_t slot = first_slot(work, obj);
-    while (work->slots[slot] != 0)
+    while (work->slots[slot].record == work->record)
         slot = (slot + 1) & (work->slots_room - 1);
-    work->slots[slot] = (uint32_t)number + 1;
+    work->slots[slot] = (Slot){work->record, (uint32_t)number};
 }
 
 /* Make room for one more number; less than half of the slots are ever taken. */
 static int grow_memo(Work *work) {
     size_t room = work->numbered_room ? work->numbered_room * 2 : 64;
     PyObject **numbered;
-    uint32_t *slots;
+    Slot *slots;
     if (room > UINT32_MAX / 4)
         return HAND_OVER;
     numbered = PyMem_Realloc(work->numbered, room * sizeof *numbered);
@@ -206,6 +215,7 @@ static int grow_memo(Work *work) {
     work->slots = slots;
     work->numbered_room = room;
     work->slots_room = room * 2;
+    work->record = 1;
     for (size_t number = 0; number < work->count; number++)
         if (numbered[number] != NULL)
             put_into_slot(work, numbered[number], number);
@@ -240,8 +250,8 @@ static inline int memoize_into(Work *work, PyObject *obj, size_t slot) {
     outcome = ensure(work, 5);
     if (outcome == DONE) {
         work->numbered[work->count] = Py_NewRef(obj);
-        work->slots[slot] = (uint32_t)++work->count;
-        put_number(work, 'q', 'r', work->count - 1);
+        work->slots[slot] = (Slot){work->record, (uint32_t)work->count};
+        put_number(work, 'q', 'r', work->count++);
     }
     return outcome;
 }
@@ -256,8 +266,10 @@ static void clear_work(Work *work) {
     size_t count = work->count;
     work->size = 0;
     work->count = 0;
-    if (count > 0)
+    if (++work->record == 0) {
         memset(work->slots, 0, work->slots_room * sizeof *work->slots);
+        work->record = 1;
+    }
     for (size_t number = 0; number < count; number++)
         Py_XDECREF(work->numbered[number]);
 }

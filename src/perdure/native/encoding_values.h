@@ -34,9 +34,14 @@ static int save_int(Work *work, PyObject *obj) {
         return outcome;
     }
     if (value >= INT32_MIN && value <= INT32_MAX) {
-        put_uint32(bytes + 1, (uint32_t)(int32_t)value);
-        bytes[0] = value < 0 || value > UINT16_MAX ? 'J' : value > UINT8_MAX ? 'M' : 'K';
-        return write_bytes(work, bytes, bytes[0] == 'J' ? 5 : bytes[0] == 'M' ? 3 : 2);
+        int outcome = ensure(work, 5);
+        char *at = work->bytes + work->size;
+        if (outcome != DONE)
+            return outcome;
+        put_uint32(at + 1, (uint32_t)(int32_t)value);
+        at[0] = value < 0 || value > UINT16_MAX ? 'J' : value > UINT8_MAX ? 'M' : 'K';
+        work->size += at[0] == 'J' ? 5 : at[0] == 'M' ? 3 : 2;
+        return DONE;
     }
     for (size = 8; size > 5; size--) { /* as few bytes as keep the sign */
         long long above = value >> (8 * (size - 1) - 1);
@@ -288,10 +293,12 @@ static int save_attributes(Encoder *encoder, Work *work, PyObject *dict, Head *h
         outcome = write_opcode(work, '(');
     for (; outcome == DONE && PyDict_Next(dict, &position, &name, &value); number++) {
         Key *key = number < KNOWN_KEYS ? head->keys + number : NULL;
+        if (number == size)
+            return HAND_OVER; /* there are more than there were */
         outcome = save_attribute(encoder, work, name, value, key, &count);
-        if (outcome == DONE && PyDict_Size(dict) != size)
-            return HAND_OVER;
     }
+    if (outcome == DONE && PyDict_Size(dict) != size)
+        return HAND_OVER;
     if (outcome != DONE || count > 1)
         return outcome != DONE ? outcome : write_opcode(work, 'u');
     memmove(work->bytes + mark, work->bytes + mark + 1, work->size - mark - 1);

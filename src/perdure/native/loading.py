@@ -20,6 +20,7 @@ __all__ = [
     "pages",
     "planning",
     "reads",
+    "relying",
     "scanner",
     "storing",
     "view",
@@ -39,6 +40,7 @@ _NAMES: Final = (
     "view",
     "jar",
     "planning",
+    "relying",
     "storing",
 )
 
@@ -73,13 +75,24 @@ if TYPE_CHECKING:
     from perdure.native import _pages as pages
     from perdure.native import _planning as planning
     from perdure.native import _reads as reads
+    from perdure.native import _relying as relying
     from perdure.native import _scanner as scanner
     from perdure.native import _storing as storing
     from perdure.native import _view as view
 else:
-    (scanner, filescan, decoder, encoder, pages, reads, view, jar, planning, storing) = map(
-        _load, _NAMES
-    )
+    (
+        scanner,
+        filescan,
+        decoder,
+        encoder,
+        pages,
+        reads,
+        view,
+        jar,
+        planning,
+        relying,
+        storing,
+    ) = map(_load, _NAMES)
 
 
 def native_problems() -> dict[str, str | None]:

@@ -90,7 +90,11 @@ class Connection:
         self._moved = False  # to the moment of a transaction, since it was opened
         if type(self) is Connection:
             # Persistent objects call these all the time: they find them without a detour.
-            vars(self).update(setstate=self._loader.set_state, register=self._registration.register)
+            vars(self).update(
+                setstate=self._loader.set_state,
+                register=self._registration.register,
+                readCurrent=self._registration.rely_on,
+            )
 
     # Opening and closing
 
@@ -197,8 +201,7 @@ class Connection:
 
     def readCurrent(self, ob: Any) -> None:
         """Have the commit of changes fail unless `ob`, as it was read here, is current then."""
-        with self._turn("rely on an object of"):
-            self._registration.rely_on(ob)
+        self._registration.rely_on(ob)
 
     def oldstate(self, obj: Any, tid: bytes) -> Any:
         """Return the state of an object as the transaction `tid` wrote it."""

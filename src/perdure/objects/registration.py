@@ -35,6 +35,14 @@ class Registration:
             else self._register
         )
         """See `Connection.register`."""
+        self.rely_on = (
+            native.relying.Relying(
+                turn.latch, self._rely_on, connection, changes.read_current
+            ).rely_on
+            if native.relying and native.jar
+            else self._rely_on
+        )
+        """See `Connection.readCurrent`."""
 
     def _register(self, obj: Any) -> None:
         # Each changed object comes through here once: no context manager.
@@ -68,14 +76,22 @@ class Registration:
         elif obj._p_jar is not self._connection:
             raise self._stranger(obj)
 
-    def rely_on(self, obj: Any) -> None:
-        """See `Connection.readCurrent`."""
-        if obj._p_jar is not self._connection or obj._p_oid is None:
-            return
-        obj._p_activate()
-        if obj._p_serial != ZERO:
-            # Without joining: a transaction that changes nothing depends on nothing.
-            self._changes.read_current[obj._p_oid] = obj._p_serial
+    def _rely_on(self, obj: Any) -> None:
+        # Called for most insertions into trees: no context manager.
+        latch = self._latch
+        if not latch.acquire(False):
+            refuse_thread(self._connection, "rely on an object of")
+        try:
+            if latch.closed:
+                refuse_closed(self._connection, "rely on an object of")
+            if obj._p_jar is not self._connection or obj._p_oid is None:
+                return
+            obj._p_activate()
+            if obj._p_serial != ZERO:
+                # Without joining: a transaction that changes nothing depends on nothing.
+                self._changes.read_current[obj._p_oid] = obj._p_serial
+        finally:
+            latch.release()
 
     def replace(self, obj: Any) -> None:
         """Have `obj` stored in the place of the object that had its oid."""

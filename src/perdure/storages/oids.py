@@ -4,11 +4,20 @@ import threading
 from struct import Struct
 from typing import Final
 
+from perdure import native
 from perdure.ids import ZERO, after
 
-__all__ = ["OidSource"]
+__all__ = ["OidSource", "pure_oids_from"]
 
 _pack: Final = Struct(">Q").pack
+
+
+def pure_oids_from(first: int, count: int) -> list[bytes]:
+    """Return `count` oids in a row; `first` is the first of them, as a number."""
+    return list(map(_pack, range(first, first + count)))
+
+
+oids_from = native.planning.oids_from if native.planning else pure_oids_from
 
 
 class OidSource:
@@ -28,7 +37,7 @@ class OidSource:
         """Return `count` of them, in order."""
         with self._lock:
             first = int.from_bytes(self.highest, "big") + 1
-            oids = list(map(_pack, range(first, first + count)))
+            oids = oids_from(first, count)
             self.highest = oids[-1]
             return oids
 

@@ -388,7 +388,10 @@ class FileStorage:
     ) -> None:
         """Store records, each (oid, serial, data), in order, as `store` does one."""
         self._writable().draft_of(transaction).changes.store_all(records)
-        self._oids.seen(max([record[0] for record in records], default=ZERO))
+        if native.planning and isinstance(records, native.planning.Records):
+            self._oids.seen(records.highest())
+        else:
+            self._oids.seen(max([record[0] for record in records], default=ZERO))
 
     def store(
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
