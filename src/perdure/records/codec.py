@@ -23,7 +23,6 @@ __all__ = [
     "PersistentLoad",
     "Pickles",
     "RecordPickler",
-    "RecordUnpickler",
     "StateUnpickler",
     "memo_behind",
     "trial",
@@ -159,35 +158,6 @@ class StateUnpickler:
     def is_reusable(self) -> bool:
         """Return whether the last pickle was read to its end, and nothing stands behind it."""
         return not self._behind.read(1)
-
-
-class RecordUnpickler:
-    """An unpickler that is used for one record after the other, both its pickles.
-
-    For records of less than `LARGE` bytes. When one cannot be read, this is of no more use.
-    """
-
-    __slots__ = ("_ahead", "_behind", "_memo", "_unpickler")
-
-    def __init__(self, find_global: FindGlobal, persistent_load: PersistentLoad) -> None:
-        self._ahead = BytesIO()
-        self._behind = BytesIO()
-        self._unpickler = _Unpickler(_Parts(self._ahead, self._behind), encoding="bytes")
-        self._unpickler.find_class = find_global
-        self._unpickler.persistent_load = persistent_load
-        # Another one's, which stays empty: what `memo` returns goes on showing what is there.
-        self._memo = _Unpickler(BytesIO()).memo
-
-    def load(self, record: bytes) -> tuple[Any, Any]:
-        """Return the class metadata and the state; raises what unpickling raises."""
-        self._unpickler.memo = self._memo
-        self._ahead.__init__(record)  # type: ignore[misc]  # as above
-        self._behind.__init__(record)  # type: ignore[misc]
-        load = self._unpickler.load
-        metadata = load()
-        # The second pickle is offered by itself: the first one was all that there was.
-        self._ahead.__init__(record[self._behind.tell() :])  # type: ignore[misc]
-        return metadata, load()
 
 
 def memo_behind(unpickler: _Unpickler) -> Memo | None:

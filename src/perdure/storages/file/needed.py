@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from os import pread
+from struct import Struct
 from typing import Final
 
 from perdure.errors import StorageError
@@ -33,8 +34,14 @@ _SEGMENT_BITS: Final = 24
 
 _REACHED: Final = bytes(6)
 _READ_AHEAD: Final = 1024
+_READ_MUCH: Final = 32 << 10
+"""Bytes read at a record that stands close behind another, as the next ones may, too."""
+
+_NEAR: Final = 4096
 _BETWEEN_TICKS: Final = 1 << 12
 _HEADER_SIZE: Final = RECORD_HEADER.size
+_NEEDED: Final = Struct(">8s26xQ")
+"""Of a record's header, the oid and the size of the data."""
 
 Tick = Callable[[], object]
 """Called now and then; what it raises ends the work."""
@@ -69,17 +76,21 @@ class Kept:
 
     def add(self, position: int, size_bytes: int) -> None:
         """Keep the record at `position`, which takes so many bytes in the copy."""
-        segment = self._segments.get(position >> _SEGMENT_BITS)
-        if segment is None:
-            segment = self._segments[position >> _SEGMENT_BITS] = array("Q")
-        segment.append(position)
+        self.segment(position >> _SEGMENT_BITS).append(position)
         self.count += 1
         self.size_bytes += size_bytes
 
-    def __iter__(self) -> Iterator[int]:
-        """Yield the positions in order."""
+    def segment(self, number: int) -> "array[int]":
+        """Return the positions of a part of the file, to be added to, and counted."""
+        segment = self._segments.get(number)
+        if segment is None:
+            segment = self._segments[number] = array("Q")
+        return segment
+
+    def in_order(self) -> Iterator[list[int]]:
+        """Yield the positions in order, in pieces."""
         for number in sorted(self._segments):
-            yield from sorted(self._segments[number])
+            yield sorted(self._segments[number])
 
 
 def moment_of(view: View, end: int, stop: bytes, tick: Tick) -> Moment:
@@ -165,9 +176,9 @@ class Needed:
         return position
 
     def _reach(self, oids: list[bytes]) -> None:
-        pages, add, end = self._moment.current.pages, self._todo.append, self._moment.end
+        get, add, end = self._moment.current.pages.get, self._todo.append, self._moment.end
         for oid in oids:
-            page = pages.get(oid[:6])
+            page = get(oid[:6])
             if page is None:
                 continue
             suffix = oid[6:]
@@ -182,24 +193,35 @@ class Needed:
                 add(position)
 
     def _mark(self, references: References) -> None:
-        todo, view, add = self._todo, self._view, self.kept.add
-        unpack, descriptor, reach = RECORD_HEADER.unpack_from, view.file.descriptor, self._reach
+        todo, view, kept, reach = self._todo, self._view, self.kept, self._reach
+        unpack, descriptor = _NEEDED.unpack_from, view.file.descriptor
         next_one, tick, left = todo.pop, self._tick, _BETWEEN_TICKS
+        ahead, start, last = b"", 0, -1  # a piece of the file, and where a header may begin in it
+        segment, keep, count, size_bytes = -1, todo.append, 0, 0
         while todo:
             position = next_one()
-            ahead = pread(descriptor, _READ_AHEAD, position)
-            if len(ahead) < _HEADER_SIZE:
-                view.file.record_header(position)  # which says what is wrong
-            oid, _, _, _, _, size = unpack(ahead)
-            end = _HEADER_SIZE + size
+            at = position - start
+            if not 0 <= at <= last:
+                near = 0 <= at <= last + _NEAR
+                ahead = pread(descriptor, _READ_MUCH if near else _READ_AHEAD, position)
+                start, at, last = position, 0, len(ahead) - _HEADER_SIZE
+                if last < 0:
+                    view.file.record_header(position)  # which says what is wrong
+            oid, size = unpack(ahead, at)
+            end = at + _HEADER_SIZE + size
             if size and end <= len(ahead):
-                data = ahead[_HEADER_SIZE:end]
+                data = ahead[at + _HEADER_SIZE : end]
             elif view.origin(oid, position):
                 data = view.data_at(oid, position)
-                end = _HEADER_SIZE + len(data)
+                size = len(data)
             else:
                 continue  # it was gone
-            add(position, end)
+            if position >> _SEGMENT_BITS != segment:
+                segment = position >> _SEGMENT_BITS
+                keep = kept.segment(segment).append
+            keep(position)
+            count += 1
+            size_bytes += size
             found = references(data)
             if found:
                 reach(found)
@@ -207,6 +229,8 @@ class Needed:
             if not left:
                 left = _BETWEEN_TICKS
                 tick()
+        kept.count += count
+        kept.size_bytes += count * _HEADER_SIZE + size_bytes
 
     def _keep(self, oid: bytes, position: int) -> None:
         origin = self._view.origin(oid, position)

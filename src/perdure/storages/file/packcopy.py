@@ -44,10 +44,24 @@ _BUFFER_SIZE: Final = 4 << 20
 _SYNC_SIZE: Final = 16 << 20
 """Bytes that are written between two syncs: commits, which sync too, wait behind them."""
 
+_WORTH_A_PIECE: Final = 4096
+"""Bytes that pieces must have, as a mean, if they are not to be joined before they are written."""
+
+_PIECES_OF_A_WRITE: Final = 512
+"""The system takes 1024."""
+
+_KEPT: Final = Struct(">8s16xQ2xQ")
+"""Of a record's header, the oid, where its transaction is, and the size of the data."""
+
 _POINTERS: Final = Struct(">QQ")
 """The place of a record: its previous one, and its transaction."""
 
 _POINTERS_OFFSET: Final = 16
+_POINTERS_END: Final = _POINTERS_OFFSET + _POINTERS.size
+
+_SIZES: Final = Struct(">HQ")
+"""What follows in a record's header: 0, and the size of the data."""
+
 _HEADER_SIZE: Final = RECORD_HEADER.size
 
 
@@ -84,7 +98,7 @@ class PackedCopy:
         if isinstance(kept, Marked):
             yield from self._copy_marked(kept.marking)
         else:
-            for source, positions in self._sources.by_transaction(kept):
+            for source, positions in self._sources.by_transaction(kept.in_order()):
                 self._copy_kept(source, positions)
                 yield source.end
         self.flush()
@@ -147,8 +161,11 @@ class PackedCopy:
     def flush(self) -> None:
         """Write what waits to be written."""
         if self._buffer:
-            pieces, self._buffer, self._buffered = self._buffer, [], 0
-            self._write_out([b"".join(pieces)])
+            pieces, size, self._buffer, self._buffered = self._buffer, self._buffered, [], 0
+            if size < len(pieces) * _WORTH_A_PIECE:
+                pieces = [b"".join(pieces)]
+            for start in range(0, len(pieces), _PIECES_OF_A_WRITE):
+                self._write_out(pieces[start : start + _PIECES_OF_A_WRITE])
 
     def sync(self) -> None:
         """Return when all of the copy is on the disk."""
@@ -171,11 +188,7 @@ class PackedCopy:
 
     def _copy_small(self, source: Source, raw: bytes, positions: list[int]) -> None:
         place = self._place(source, raw)
-        body, moved = self._body(source.position, raw, positions, place.first)
-        pointers = _POINTERS.pack(0, place.position)
-        for at in moved.values():
-            at -= place.first - _POINTERS_OFFSET
-            body[at : at + _POINTERS.size] = pointers
+        body, moved = self._body(source.position, raw, positions, place)
         self.view.publish(source.header.tid, moved, self._write(source, place, body))
 
     def _place(self, source: Source, raw: bytes) -> _Place:
@@ -189,56 +202,53 @@ class PackedCopy:
         first = position + TRANSACTION_HEADER.size + len(user) + len(note) + extension_size
         return _Place(user, note, extension, extension_size, position, first)
 
-    def _write(self, source: Source, place: _Place, body: bytes | bytearray) -> int:
+    def _write(self, source: Source, place: _Place, body: bytes) -> int:
         """Write a packed transaction of these records, and return where it ends."""
         position, user, note = place.position, place.user, place.note
         length = place.first - position + len(body)
-        packed = b"".join((body, NUMBER.pack(length)))
+        behind = NUMBER.pack(length)
         sizes = len(user), len(note), place.extension_size
         header = TransactionHeader(source.header.tid, length, _PACKED, *sizes)
         head = pack_transaction_head(header, user, note)
         if place.extension_size > len(place.extension):
             # By the time that the copy is used, all before is durable.
             head += pack_extension(place.extension, position, length, position)
-            head += seal(head, [packed])
+            head += seal(head, (body, behind))
         else:
             head += place.extension
         end = position + length + NUMBER.size
-        self._put((head, packed), end - position)
+        self._put((head, body, behind), end - position)
         return end
 
     def _body(
-        self, start: int, raw: bytes, positions: list[int], at: int
-    ) -> tuple[bytearray, dict[bytes, int]]:
-        """Return the records at `positions`, to be put at `at`, and where each will be."""
-        body = bytearray()
+        self, start: int, raw: bytes, positions: list[int], place: _Place
+    ) -> tuple[bytes, dict[bytes, int]]:
+        """Return the records at `positions` as they are at `place`, and where each is then."""
+        pieces: list[bytes] = []
         moved: dict[bytes, int] = {}
-        run = run_end = 0
-        unpack = RECORD_HEADER.unpack_from
+        at, pointers = place.first, _POINTERS.pack(0, place.position)
+        add, unpack = pieces.append, _KEPT.unpack_from
         for position in positions:
             offset = position - start
-            oid, tid, _, transaction, _, size = unpack(raw, offset)
+            oid, transaction, size = unpack(raw, offset)
             if transaction != start:
                 found = f"a record of the transaction at {transaction}"
                 raise CorruptDataError(
                     self._source.file.path, position, found, f"one of that at {start}", oid
                 )
             moved[oid] = at
+            add(raw[offset : offset + _POINTERS_OFFSET])
+            add(pointers)
             if size:
-                if offset != run_end:
-                    body += raw[run:run_end]
-                    run = offset
                 size += _HEADER_SIZE
-                run_end = offset + size
-                at += size
+                add(raw[offset + _POINTERS_END : offset + size])
             else:
-                body += raw[run:run_end]
-                run = run_end = 0
                 data = self._source.data_at(oid, position)
-                body += RECORD_HEADER.pack(oid, tid, 0, 0, 0, len(data)) + data
-                at += _HEADER_SIZE + len(data)
-        body += raw[run:run_end]
-        return body, moved
+                add(_SIZES.pack(0, len(data)))
+                add(data)
+                size = _HEADER_SIZE + len(data)
+            at += size
+        return b"".join(pieces), moved
 
     def _copy_large(self, source: Source, positions: list[int]) -> None:
         file = self._source.file

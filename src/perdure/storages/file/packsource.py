@@ -3,6 +3,7 @@
 The copy gets a checksum of its own, which would match whatever was damaged before.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -20,7 +21,7 @@ from perdure.storages.file.format import (
 )
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Unsound
-from perdure.storages.file.window import Window
+from perdure.storages.file.window import SMALL_WINDOW, Window
 
 __all__ = ["LARGE", "InFile", "Source", "Sources"]
 
@@ -69,19 +70,26 @@ class Sources:
     def __init__(self, view: View) -> None:
         self._file = view.file
         self._view = view  # whose end moves on
-        self._window = Window(view.file, view.end)
+        self._window = Window(view.file, view.end, SMALL_WINDOW)
 
-    def by_transaction(self, kept: Iterable[int]) -> Iterator[tuple[Source, list[int]]]:
-        """Yield the transactions that hold the records at `kept`, each with its own of these."""
+    def by_transaction(self, kept: Iterable[list[int]]) -> Iterator[tuple[Source, list[int]]]:
+        """Yield the transactions that hold the records at `kept`, each with its own of these.
+
+        The positions are in order, and in pieces.
+        """
         source: Source | None = None
         positions: list[int] = []
-        for position in kept:
-            if source is None or position >= source.end:
-                if source is not None:
-                    yield source, positions
-                source = self.around(position)
-                positions = []
-            positions.append(position)
+        for piece in kept:
+            at = 0
+            while at < len(piece):
+                if source is None or piece[at] >= source.end:
+                    if source is not None:
+                        yield source, positions
+                    source = self.around(piece[at])
+                    positions = []
+                behind = bisect_left(piece, source.end, at)
+                positions += piece[at:behind]
+                at = behind
         if source is not None:
             yield source, positions
 
@@ -115,7 +123,9 @@ class Sources:
         trailer = split_extension(field)[1]
         if trailer is None or (trailer.position, trailer.length) != (position, header.length):
             return
-        head = raw[: header.size - CRC.size]
-        if seal(head, [raw[header.size :]]) != CRC.pack(trailer.crc):
+        # In pieces: a copy of all would have memory of its own, each time anew.
+        ends = range(header.size, len(raw), SMALL_WINDOW)
+        body = (raw[at : at + SMALL_WINDOW] for at in ends)
+        if seal(raw[: header.size - CRC.size], body) != CRC.pack(trailer.crc):
             found = "bytes that do not match their checksum"
             raise CorruptDataError(self._file.path, position, found, f"crc {trailer.crc:#010x}")
