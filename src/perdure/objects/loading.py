@@ -46,6 +46,7 @@ class Loader:
         self._changes = changes
         self._latch = turn.latch
         self._pacing = Pacing()
+        self._under_way = self._pacing.under_way
         self._loads = 0
         self._earlier_hits = 0  # of readers before this one
         # It does the usual and leaves the rest to us; see the C file.
@@ -130,17 +131,20 @@ class Loader:
 
     def _set_state_of(self, obj: Any) -> None:
         # The hottest path: no context manager, no call that can be avoided.
+        # What an attribute holds is called by a name: as if it were a method takes twice as long.
         latch = self._latch
-        if not latch.acquire(False):
+        acquire, release = latch.acquire, latch.release
+        if not acquire(False):
             refuse_thread(self._connection, "load an object of")
         try:
-            if self._pacing.under_way.count:
+            load_at, set_state, update_size = self._load_at, self._set_state, self._update_size
+            if self._under_way.count:
                 self._pacing.give_way()
-            if latch.closed:
-                refuse_closed(self._connection, f"load oid {oid_repr(obj._p_oid)} of")
             oid = obj._p_oid
+            if latch.closed:
+                refuse_closed(self._connection, f"load oid {oid_repr(oid)} of")
             try:
-                found = self._load_at(oid, self._start)
+                found = load_at(oid, self._start)
             except KeyError:  # of any storage: not all raise ours
                 raise self._missing(obj) from None
             if found is None:
@@ -148,16 +152,16 @@ class Loader:
             record, serial, _ = found
             if type(obj) is Blob:  # it has no subclasses
                 obj._p_blob_committed = self.storage.blob_place(oid, serial)
-            self._set_state(obj, record)
+            set_state(obj, record)
             self._loads += 1
             obj._p_serial = serial
             size = len(record)
             # The cache first: it adds what is new to the size that the object has so far.
-            self._update_size(oid, size)
+            update_size(oid, size)
             if not isinstance(obj, type):
                 obj._p_estimated_size = size
         finally:
-            latch.release()
+            release()
 
     def _refuse_without_transaction(self) -> None:
         # Only where something is missing: looking each time would cost each load.

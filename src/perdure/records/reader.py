@@ -128,17 +128,27 @@ class RecordReader:
         return self._state_for(None, record)
 
     def _set_state(self, obj: Any, record: bytes) -> None:
+        # Called for each object that is loaded, without native code: no call more than needed.
         head = self._heads.get(type(obj))
         if head is not None and record.startswith(head[0]):
+            # Taken out while it is in use: loading one object may load another.
+            unpickler, self._unused = self._unused, None
             try:
-                state = self._state_behind(head, record)
+                if unpickler is None or len(record) >= LARGE:
+                    state = self._state_behind(head, record)
+                else:
+                    state = unpickler.load(record[len(head[0]) :], head[1])
+                    read_behind = unpickler.read_behind
+                    if not read_behind(1):  # as `is_reusable` says
+                        self._unused = unpickler
             except BaseException as error:
                 self._explain(error, obj, record)
                 raise
         else:
             state = self._state_for(obj, record)
         try:
-            refuse_childless_tree(obj, state)
+            if type(state) is not dict:
+                refuse_childless_tree(obj, state)
             obj.__setstate__(state)
         except BaseException as error:
             _refused(error, obj, record)
@@ -176,10 +186,7 @@ class RecordReader:
         if len(record) - start >= LARGE:
             source = Pickles(record, start)
             return unpickler_of(source, self._find_global, self._load_reference, head[1]).load()
-        # Taken out while it is in use: loading one object may load another.
-        unpickler, self._unused = self._unused, None
-        if unpickler is None:
-            unpickler = StateUnpickler(self._find_global, self._load_reference)
+        unpickler = StateUnpickler(self._find_global, self._load_reference)
         state = unpickler.load(record[start:], head[1])
         if unpickler.is_reusable():
             self._unused = unpickler
@@ -244,7 +251,8 @@ class RecordReader:
     def _persistent_load(self, stored: Any) -> Any:
         if type(stored) is tuple:
             oid, cls = stored
-            obj = self._cached(oid)
+            cached = self._cached
+            obj = cached(oid)
             if obj is None:
                 return self._reference(oid, cls)
             self._hits += 1

@@ -112,15 +112,17 @@ class View:
         Raises `POSKeyError` where the object is not known, or was gone then, and
         `CorruptDataError` where the file contradicts itself.
         """
-        # Every call here is paid for each object that is loaded: this is `index.get`.
-        page = self._page(oid[:6])
+        # Every call here is paid for each object that is loaded: this is `index.get`. And calling
+        # what an attribute holds as if it were a method takes twice as long as by a name.
+        page_of, block_of = self._page, self._block
+        page = page_of(oid[:6])
         found = None if page is None else page.get(oid[6:])
         if found is None:
             raise POSKeyError(oid)
         position = from_bytes(found, "big")
         next_tid = None
         while True:
-            ahead = self._block(position >> SHIFT)
+            ahead = block_of(position >> SHIFT)
             at = position & MASK
             start = at + _HEADER_SIZE
             if ahead is None or len(ahead) < start:

@@ -133,6 +133,7 @@ class FileStorage:
         self._why_closed = f"{self._path} is closed"
         self._stop = stop
         self._view: View | None = None
+        self._load_before: Callable[[bytes, bytes], PlainRevision | None] | None = None
         self._closed_at: bytes | None = None  # the last tid, when it was closed in order
         self._verify_reads = verify_reads
         self._verifier: Verifier | None = None
@@ -264,14 +265,20 @@ class FileStorage:
         return StorageClosedError(self._why_closed)
 
     def _use(self, view: View | None) -> None:
-        self._verifier = Verifier(view) if view is not None and self._verify_reads else None
+        self._verifier = None
         self._view = view
-        if self._relay and view is None:
-            self._relay.aim(None, self._refuse_to_load)
-        elif self._relay and self._verifier is not None:
-            self._relay.aim(None, partial(FileStorage.loadBefore, self))
-        elif self._relay and view is not None:
+        # What loading does, so that it need not ask for each object.
+        if view is None:
+            self._load_before = None
+        elif self._verify_reads:
+            self._verifier = Verifier(view)
+            self._load_before = partial(self._verified, view, self._verifier)
+        else:
+            self._load_before = view.load_before
+        if self._relay and view is not None and self._verifier is None:
             self._relay.aim(view.records, view.pure_load_before)
+        elif self._relay:
+            self._relay.aim(None, self._load_before or self._refuse_to_load)
 
     def _refuse_to_load(self, oid: bytes, tid: bytes) -> NoReturn:
         raise self._closed()
@@ -291,12 +298,16 @@ class FileStorage:
         return loaded
 
     def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
-        view = self._view
-        if view is None:
+        load = self._load_before
+        if load is None:
             raise self._closed()
+        return load(oid, tid)
+
+    @staticmethod
+    def _verified(view: View, verifier: Verifier, oid: bytes, tid: bytes) -> PlainRevision | None:
         found = view.load_before(oid, tid)
-        if self._verifier is not None and found is not None:
-            self._verifier.verify(oid, found[1])
+        if found is not None:
+            verifier.verify(oid, found[1])
         return found
 
     def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
