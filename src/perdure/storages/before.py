@@ -18,7 +18,7 @@ from perdure.capabilities import capabilities_of
 from perdure.clock import parse_tid, tid_from_datetime
 from perdure.errors import POSKeyError, ReadOnlyError, SnapshotError, StorageClosedError
 from perdure.errors.root import tid_and_time
-from perdure.ids import MAX_TID, after, before
+from perdure.ids import after, before
 from perdure.interfaces import (
     INTERFACES,
     BlobStorage,
@@ -33,6 +33,7 @@ from perdure.interfaces import (
     StoredTransaction,
     declares,
 )
+from perdure.storages.below import current
 
 __all__ = ["BeforeStorage"]
 
@@ -117,10 +118,7 @@ class BeforeStorage:
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the record of the moment; `POSKeyError` if there is none."""
-        revision = self.loadBefore(oid, MAX_TID)
-        if revision is None:
-            raise POSKeyError(oid)
-        return Loaded(revision[0], revision[1])
+        return current(self, oid)
 
     def getTid(self, oid: bytes) -> bytes:
         """Return the tid of the current record; `POSKeyError` if there is none."""

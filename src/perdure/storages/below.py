@@ -1,4 +1,4 @@
-"""What a layer arranges with the storage below: what it can do, who merges, who catches up."""
+"""What layers have in common: what they arrange with the storage below, and the newest record."""
 
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
@@ -6,6 +6,8 @@ from typing import Any, Final, Protocol, cast
 from zope.interface import alsoProvides
 
 from perdure.capabilities import Capabilities, capabilities_of
+from perdure.errors import POSKeyError
+from perdure.ids import MAX_TID
 from perdure.interfaces import (
     INTERFACES,
     BatchStorage,
@@ -14,6 +16,7 @@ from perdure.interfaces import (
     BlobStorage,
     ExternalGCStorage,
     IterableStorage,
+    Loaded,
     MeasuredStorage,
     MVCCStorage,
     PrefetchStorage,
@@ -24,7 +27,7 @@ from perdure.interfaces import (
     UndoableStorage,
 )
 
-__all__ = ["declare_as", "have_conflicts_resolved", "sync_of"]
+__all__ = ["current", "declare_as", "have_conflicts_resolved", "sync_of"]
 
 _PROTOCOLS: Final[dict[str, type]] = {
     "undo": UndoableStorage,
@@ -59,6 +62,14 @@ def declare_as(layer: object, capabilities: Capabilities) -> None:
 def have_conflicts_resolved(storage: Any, resolve: Callable[..., bytes]) -> None:
     """Have `storage` ask `resolve`, which takes the arguments of `tryToResolveConflict`."""
     cast(_Resolving, storage).tryToResolveConflict = resolve
+
+
+def current(layer: Any, oid: bytes) -> Loaded:
+    """Return the newest record that `layer` shows; `POSKeyError` if there is none."""
+    revision = layer.loadBefore(oid, MAX_TID)
+    if revision is None:
+        raise POSKeyError(oid)
+    return Loaded(revision[0], revision[1])
 
 
 def sync_of(storage: Any) -> Callable[[], object] | None:

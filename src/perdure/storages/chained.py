@@ -10,11 +10,24 @@ from collections.abc import Iterable
 from typing import Any
 
 from perdure.capabilities import capabilities_of
-from perdure.interfaces import ClassFinder, StorageWrapper, declares
+from perdure.interfaces import ClassFinder, References, StorageWrapper, declares
 from perdure.records import find_global, references
 from perdure.records.transforms import RecordTransform
 
-__all__ = ["Link"]
+__all__ = ["Link", "references_turned_back"]
+
+
+def references_turned_back(transform: RecordTransform, referencesf: References) -> References:
+    """Return what finds the references in transformed records, by `referencesf` in the others."""
+
+    def references_of(stored: bytes, oids: list[bytes] | None = None) -> list[bytes]:
+        found = referencesf(transform.untransform(None, None, stored))
+        if oids is None:
+            return found
+        oids.extend(found)
+        return oids
+
+    return references_of
 
 
 @declares(StorageWrapper, ClassFinder)

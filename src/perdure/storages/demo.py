@@ -12,12 +12,10 @@ import itertools
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Self
 
 from perdure.capabilities import capabilities_of
 from perdure.errors import (
-    POSKeyError,
     ReadConflictError,
     ReadOnlyError,
     StorageClosedError,
@@ -25,7 +23,7 @@ from perdure.errors import (
     UndoError,
     Unsupported,
 )
-from perdure.ids import MAX_TID, p64, tid_repr
+from perdure.ids import p64, tid_repr
 from perdure.interfaces import (
     Bind,
     HasMetaData,
@@ -39,12 +37,12 @@ from perdure.interfaces import (
     declares,
 )
 from perdure.storages import undolog
-from perdure.storages.below import declare_as, have_conflicts_resolved, sync_of
+from perdure.storages.below import current, declare_as, have_conflicts_resolved, sync_of
 from perdure.storages.gate import Gate
+from perdure.storages.layerundo import LayerUndo
 from perdure.storages.memory import MappingStorage
 from perdure.storages.resolving import Resolver
 from perdure.storages.seam import Seam
-from perdure.storages.seamundo import SeamUndo
 from perdure.storages.sides import Sides
 
 __all__ = ["DemoStorage"]
@@ -102,7 +100,6 @@ class DemoStorage:
         below, above = capabilities_of(self.base), capabilities_of(self.changes)
         self._seam = Seam(self.base, self.changes, iterates=above.iteration, restores=above.restore)
         self._undo = above.undo
-        self._undoes_over_seam = above.iteration and above.restore
         self._sync_changes = sync_of(self.changes)
         self._sides = Sides(
             self.base, self.changes, self._seam, below=below.blobs, above=above.blobs
@@ -124,7 +121,7 @@ class DemoStorage:
             ),
         )
         self._resolver = Resolver(self.loadSerial)
-        self._seam_undo = SeamUndo(self, self.changes, self._seam, self._resolve_for_changes)
+        self._layer_undo = LayerUndo(self, self._seam, self._sides, self._resolve_for_changes)
         # The changes hold one side of the seam, so they must not resolve by themselves.
         have_conflicts_resolved(self.changes, self._resolve_for_changes)
 
@@ -219,10 +216,7 @@ class DemoStorage:
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the current record; `POSKeyError` if there is none."""
-        revision = self.loadBefore(oid, MAX_TID)
-        if revision is None:
-            raise POSKeyError(oid)
-        return Loaded(revision[0], revision[1])
+        return current(self, oid)
 
     def getTid(self, oid: bytes) -> bytes:
         """Return the tid of the current record; `POSKeyError` if there is none."""
@@ -246,7 +240,7 @@ class DemoStorage:
         self._check_open()
         return self._seam.iterator(start, stop)
 
-    # Undo, of the changes only. They do it themselves, unless that takes what is in the base.
+    # Undo, of the changes only
 
     def undoLog(
         self,
@@ -269,21 +263,10 @@ class DemoStorage:
         draft = self._draft(transaction)
         tid = undolog.undone_tid(transaction_id)
         if draft.undoes is None:
-            over_seam = self._undoes_over_seam and self._seam_undo.needs_base(tid)
-            # The first decides for all in the transaction: neither knows the plans of the other.
-            draft.undoes = (
-                self._seam_undo.begin(transaction)
-                if over_seam
-                else partial(self._undo_in_changes, transaction)
-            )
+            draft.undoes = self._layer_undo.begin(tid, transaction)
         if tid <= self._seam.base_tid:
             raise UndoError(f"transaction {tid_repr(tid)} is of the base, which stays as it is")
         return None, draft.undoes(transaction_id)
-
-    def _undo_in_changes(self, transaction: HasMetaData, transaction_id: bytes) -> list[bytes]:
-        oids = list(self.changes.undo(transaction_id, transaction)[1])
-        self._sides.bring_back(oids, undolog.undone_tid(transaction_id), transaction)
-        return oids
 
     # Two-phase commit
 

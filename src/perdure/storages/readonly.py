@@ -10,8 +10,7 @@ from typing import Any, NoReturn
 from zope.interface import alsoProvides
 
 from perdure.capabilities import capabilities_of
-from perdure.errors import POSKeyError, ReadOnlyError
-from perdure.ids import MAX_TID
+from perdure.errors import ReadOnlyError
 from perdure.interfaces import (
     INTERFACES,
     BlobStorage,
@@ -28,7 +27,7 @@ from perdure.interfaces import (
     UndoableStorage,
     declares,
 )
-from perdure.storages.below import sync_of
+from perdure.storages.below import current, sync_of
 
 __all__ = ["ReadOnlyStorage"]
 
@@ -99,10 +98,7 @@ class ReadOnlyStorage:
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the current record; `POSKeyError` if there is none."""
-        revision = self.loadBefore(oid, MAX_TID)
-        if revision is None:
-            raise POSKeyError(oid)
-        return Loaded(revision[0], revision[1])
+        return current(self, oid)
 
     def getTid(self, oid: bytes) -> bytes:
         """Return the tid of the current record; `POSKeyError` if there is none."""

@@ -16,8 +16,8 @@ from typing import Any
 
 from perdure.capabilities import capabilities_of
 from perdure.clock import tid_at, time_of
-from perdure.errors import POSKeyError, Unsupported
-from perdure.ids import MAX_TID, ZERO, tid_repr
+from perdure.errors import Unsupported
+from perdure.ids import ZERO, tid_repr
 from perdure.interfaces import (
     Bind,
     HasMetaData,
@@ -30,7 +30,7 @@ from perdure.interfaces import (
     StoredTransaction,
     declares,
 )
-from perdure.storages.below import declare_as, have_conflicts_resolved, sync_of
+from perdure.storages.below import current, declare_as, have_conflicts_resolved, sync_of
 from perdure.storages.replica import Lag, Replica
 
 __all__ = ["Lag", "ReplicatingStorage"]
@@ -155,10 +155,7 @@ class ReplicatingStorage:
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the current record; `POSKeyError` if there is none."""
-        revision = self.loadBefore(oid, MAX_TID)
-        if revision is None:
-            raise POSKeyError(oid)
-        return Loaded(revision[0], revision[1])
+        return current(self, oid)
 
     def getTid(self, oid: bytes) -> bytes:
         """Return the tid of the current record; `POSKeyError` if there is none."""

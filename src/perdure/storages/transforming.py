@@ -7,18 +7,16 @@ plain; the storage below is told by the name that it asks itself by.
 
 Where the transform binds records to their transaction, it has the last word on
 them in the vote (`binding`), and undo stores what it brings back anew (`reundo`).
-Blobs and the metadata of transactions go through, unless there is something that
-seals them.
+Blobs (`layerblobs`) and the metadata of transactions (`layerpast`) go through, unless
+there is something that seals them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Self, cast
 
 from perdure.capabilities import capabilities_of
 from perdure.errors import POSKeyError, StorageTransactionError
-from perdure.ids import MAX_TID, ZERO
 from perdure.interfaces import (
     Bind,
     HasMetaData,
@@ -29,17 +27,16 @@ from perdure.interfaces import (
     RestoreableStorage,
     Storage,
     StorageWrapper,
-    StoredRecord,
     StoredTransaction,
     declares,
 )
 from perdure.records.transforms import NO_FACTS, Facts, RecordTransform
 from perdure.storages import undolog
-from perdure.storages.below import declare_as, have_conflicts_resolved, sync_of
-from perdure.storages.chained import Link
+from perdure.storages.below import current, declare_as, have_conflicts_resolved, sync_of
+from perdure.storages.chained import Link, references_turned_back
 from perdure.storages.copying import copy_transactions
-from perdure.storages.iterated import IteratedTransaction
 from perdure.storages.layerblobs import LayerBlobs
+from perdure.storages.layerpast import LayerPast
 from perdure.storages.resolving import Resolver
 from perdure.storages.reundo import Undoing
 from perdure.storages.sealedblobs import SealedBlobs
@@ -83,6 +80,7 @@ class TransformingStorage:
         self._metadata = metadata
         self._close_base = close_base
         self._blobs = LayerBlobs(storage, transform, blobs)
+        self._past = LayerPast(storage, transform, metadata)
         self._drafts: dict[int, _Draft] = {}
         self._bind_above: Bind | None = None
         self._below = capabilities_of(storage)
@@ -194,10 +192,7 @@ class TransformingStorage:
         if self._below.mvcc:
             data, tid = self.base.load(oid)
             return Loaded(self.transform.untransform(oid, tid, data), tid)
-        revision = self.loadBefore(oid, MAX_TID)
-        if revision is None:
-            raise POSKeyError(oid)
-        return Loaded(revision[0], revision[1])
+        return current(self, oid)
 
     def getTid(self, oid: bytes) -> bytes:
         """Return the tid of the current record; `POSKeyError` if there is none."""
@@ -221,30 +216,12 @@ class TransformingStorage:
         return oid, tid, self.transform.untransform(oid, tid, data), following
 
     def history(self, oid: bytes, size: int = 1) -> Sequence[Mapping[str, Any]]:
-        entries: Sequence[Mapping[str, Any]] = self.base.history(oid, size)
-        if self._metadata is None:
-            return entries
-        return [self._metadata.described(entry, entry["tid"]) for entry in entries]
+        return self._past.history(oid, size)
 
     def iterator(
         self, start: bytes | None = None, stop: bytes | None = None
     ) -> Iterator[StoredTransaction]:
-        for transaction in self.base.iterator(start, stop):
-            told = transaction.user, transaction.description, transaction.extension_bytes
-            if self._metadata is not None:
-                told = self._metadata.opened(transaction.tid, *told)
-            records = partial(self._records_of, transaction)
-            yield IteratedTransaction(transaction.tid, transaction.status, *told, records)
-
-    def _records_of(self, transaction: StoredTransaction) -> Iterator[StoredRecord]:
-        for record in transaction:
-            oid, tid, stored, source = record.oid, record.tid, record.data, record.data_txn
-            data = None
-            if stored is not None:
-                data = self.transform.untransform(oid, tid, stored)
-                facts = self.transform.facts(stored)
-                source = source if facts.source == ZERO else facts.source
-            yield StoredRecord(oid, tid, data, source)
+        return self._past.transactions(start, stop)
 
     # Two-phase commit
 
@@ -371,10 +348,7 @@ class TransformingStorage:
         last: int = -20,
         filter: undolog.Filter | None = None,  # noqa: A002  the contract's name
     ) -> Sequence[Mapping[str, Any]]:
-        if self._metadata is not None:
-            return undolog.choose(self._metadata.undo_log(self.base), first, last, filter)
-        log: Sequence[Mapping[str, Any]] = self.base.undoLog(first, last, filter)
-        return log
+        return self._past.undo_log(first, last, filter)
 
     def undoInfo(
         self, first: int = 0, last: int = -20, specification: Mapping[str, Any] | None = None
@@ -452,15 +426,7 @@ class TransformingStorage:
 
     def pack(self, pack_time: float, referencesf: References, gc: bool | None = None) -> None:
         """Pack the storage below, which gets its references from the records turned back."""
-
-        def references(stored: bytes, oids: list[bytes] | None = None) -> list[bytes]:
-            data = self.transform.untransform(None, None, stored)
-            found = referencesf(data)
-            if oids is None:
-                return found
-            oids.extend(found)
-            return oids
-
+        references = references_turned_back(self.transform, referencesf)
         if gc is None:
             self.base.pack(pack_time, references)
         else:
