@@ -250,7 +250,7 @@ def test_only_oids_and_positions_are_entered() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_positions_enter_the_same_pages(seed: int) -> None:
     random = Random(seed)
-    pure, ours = PositionIndex(PurePages()), PositionIndex(native.Pages())
+    pure, ours = PositionIndex(PurePages), PositionIndex(native.Pages)
     for _ in range(5):
         oids = [random.randrange(1 << random.choice((8, 20, 63))) for _ in range(300)]
         positions = {p64(oid): random.randrange(1, 1 << 48) for oid in oids}
@@ -261,7 +261,7 @@ def test_positions_enter_the_same_pages(seed: int) -> None:
         assert [ours.get(p64(oid)) for oid in oids] == [pure.get(p64(oid)) for oid in oids]
     assert list(ours.items()) == list(pure.items())
     assert len(ours) == len(pure) > 100
-    loaded = PositionIndex(native.Pages())
+    loaded = PositionIndex(native.Pages)
     loaded.take_in(packed)
     loaded.take_in([(b"\0" * 6, b"\0\1" + p64(7)[2:])])
     pure.take_in([(b"\0" * 6, b"\0\1" + p64(7)[2:])])
@@ -272,7 +272,7 @@ def test_positions_enter_the_same_pages(seed: int) -> None:
 def test_what_is_loaded_as_expected_can_change_like_all_else(expected: int) -> None:
     random = Random(3)
     oids = [p64(number) for number in range(400_000) if number % 1024 < 1000]
-    pure, ours = PositionIndex(PurePages()), PositionIndex(native.Pages())
+    pure, ours = PositionIndex(PurePages), PositionIndex(native.Pages)
     pure.update({oid: number for number, oid in enumerate(oids, 4)})
     ours.pages.expect(expected)
     ours.take_in([(prefix, page.toString()) for prefix, page in pure.pages.items()])
@@ -311,9 +311,9 @@ def test_the_index_of_a_file_may_have_pages_of_either_kind(tmp_path: Path) -> No
             tid = storage.tpc_finish(transaction)
         view = storage._opened()
         assert isinstance(view.index.pages, native.Pages)
-        pages = PurePages()
-        pages.enter(dict(view.index.items()))
-        other = View(view.file, PositionIndex(pages), view.end, view.last_tid)
+        index = PositionIndex(PurePages)
+        index.update(dict(view.index.items()))
+        other = View(view.file, index, view.end, view.last_tid)
         queue = storage._committer._queue  # type: ignore[union-attr]
         seen = [CommittedRecords(each, queue) for each in (view, other)]
         batch = tuple((oid, tid, b"third") for oid in [*oids, p64(999)])
@@ -329,16 +329,36 @@ def test_the_index_of_a_file_may_have_pages_of_either_kind(tmp_path: Path) -> No
                 assert outcome(other.load_before, *arguments) == found
 
 
+@given(st.lists(st.lists(st.integers(0, 400), max_size=30), max_size=6))
+def test_both_kinds_remember_what_was_there_first(batches: list[list[int]]) -> None:
+    kept, current = (native.Pages(), PurePages()), (native.Pages(), PurePages())
+    for time, batch in enumerate(batches, 1):
+        positions = {p64(number * 400): time for number in batch}
+        for memory, pages in zip(kept, current, strict=True):
+            memory.remember(positions, pages)
+            pages.enter(positions)
+    packed = [[(prefix, each.toString()) for prefix, each in sorted(m.items())] for m in kept]
+    assert packed[0] == packed[1]
+
+
+def test_pages_remember_nothing_but_what_pages_have() -> None:
+    pages = native.Pages()
+    for others in (PurePages(), None):
+        assert outcome(pages.remember, {p64(1): 4}, others) is TypeError
+    assert outcome(pages.remember, [], native.Pages()) is TypeError
+    assert outcome(pages.remember, {b"short": 4}, native.Pages()) is ValueError
+
+
 def test_an_index_takes_little_memory() -> None:
     def bytes_each(oids: list[bytes], packed: bool) -> float:
         positions = dict.fromkeys(oids, 1 << 40)
-        filled = PositionIndex(PurePages())
+        filled = PositionIndex(PurePages)
         filled.update(positions)
         pages = [(prefix, page.toString()) for prefix, page in filled.pages.items()]
         del filled
         tracemalloc.start()
         try:
-            index = PositionIndex(native.Pages())
+            index = PositionIndex(native.Pages)
             if packed:
                 index.take_in(pages)
             else:
@@ -366,9 +386,14 @@ def test_nothing_is_leaked() -> None:
     positions = {p64(random.randrange(1 << 20)): number for number in range(1, 3000)}
 
     def all_of_it() -> None:
-        pages = native.Pages()
-        pages.enter(positions)
-        copy = PositionIndex(pages).copy()
+        index = PositionIndex(native.Pages)
+        index.update(positions)
+        snapshot = index.snapshot(4, p64(1))
+        index.update(positions)
+        assert sum(len(packed) for _, packed in snapshot.pages()) == 8 * len(positions)
+        snapshot.release()
+        copy = index.copy()
+        pages: Any = index.pages
         # Few tuples at a time: Python keeps those that it does not need any more.
         assert sum(1 for _ in copy.items()) == len(positions)
         while pages:

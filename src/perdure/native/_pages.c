@@ -528,8 +528,8 @@ static PyObject *pages_position(PyObject *self, PyObject *oid) {
     return PyLong_FromLongLong(bytes == NULL ? 0 : position_in(self, bytes));
 }
 
-static PyObject *pages_enter(PyObject *self, PyObject *positions) {
-    Pages *pages = (Pages *)self;
+/* Enter positions by oid; or what `others` have of them, unless something is there. */
+static PyObject *enter(Pages *pages, PyObject *positions, PyObject *others) {
     PyObject *oid, *number, *page = NULL;
     uint64_t last = 0;
     Py_ssize_t item = 0;
@@ -539,7 +539,8 @@ static PyObject *pages_enter(PyObject *self, PyObject *positions) {
     }
     while (PyDict_Next(positions, &item, &oid, &number)) {
         const unsigned char *name = key_bytes(oid, 8);
-        uint64_t position = PyLong_AsUnsignedLongLong(number);
+        uint64_t position = PyLong_AsUnsignedLongLong(number), before;
+        unsigned suffix;
         if (position == (uint64_t)-1 && PyErr_Occurred())
             return NULL;
         if (name == NULL || position > POSITION_MASK) {
@@ -552,10 +553,27 @@ static PyObject *pages_enter(PyObject *self, PyObject *positions) {
             if (page == NULL)
                 return NULL;
         }
-        if (!page_put(entries_of(page), suffix_at(name + INDEX_PREFIX_SIZE), position))
+        suffix = suffix_at(name + INDEX_PREFIX_SIZE);
+        if (others != NULL) {
+            if (page_find(entries_of(page), suffix, &before))
+                continue;
+            position = (uint64_t)position_in(others, name);
+        }
+        if (!page_put(entries_of(page), suffix, position))
             return PyErr_NoMemory();
     }
     Py_RETURN_NONE;
+}
+
+static PyObject *pages_enter(PyObject *self, PyObject *positions) {
+    return enter((Pages *)self, positions, NULL);
+}
+
+static PyObject *pages_remember(PyObject *self, PyObject *args) {
+    PyObject *positions, *others;
+    if (!PyArg_ParseTuple(args, "OO!", &positions, pages_type, &others))
+        return NULL;
+    return enter((Pages *)self, positions, others);
 }
 
 static PyObject *pages_load(PyObject *self, PyObject *args) {
@@ -596,6 +614,8 @@ static PyMethodDef pages_methods[] = {
     {"popitem", pages_popitem, METH_NOARGS, "Take out a page; return it behind its prefix."},
     {"position", pages_position, METH_O, "Return the position of an oid, 0 if it has none."},
     {"enter", pages_enter, METH_O, "Enter positions by oid."},
+    {"remember", pages_remember, METH_VARARGS,
+     "Enter what other pages have of oids, or 0, unless something is there."},
     {"load", pages_load, METH_VARARGS, "Enter what is packed in the page of a prefix."},
     {"expect", pages_expect, METH_O,
      "Prepare for loading what is packed into so many bytes; with 0, no more is to be loaded."},

@@ -48,6 +48,9 @@ class Pages:
     def enter(self, positions: dict[bytes, int], /) -> None:
         """Enter positions by oid."""
 
+    def remember(self, positions: dict[bytes, int], pages: Pages, /) -> None:
+        """Enter what other pages have of these oids, or 0, unless it is here already."""
+
     def load(self, prefix: bytes, packed: bytes, /) -> None:
         """Enter what is packed in the page of a prefix."""
 

@@ -1,13 +1,15 @@
 import gc
 import itertools
 from bisect import bisect_left
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.ids import p64
-from perdure.storages.file.index import PositionIndex
+from perdure.storages.file.index import Pages, PositionIndex, make_pages
+from perdure.storages.file.purepages import PurePages
 
 # Oids that share pages, and some that do not.
 oids = st.one_of(st.integers(0, 70), st.integers(0xFFF0, 0x1000F), st.integers(0, 2**64 - 1)).map(
@@ -39,8 +41,9 @@ def test_an_index_is_a_sorted_mapping(batches: list[dict[bytes, int]], data: st.
         assert index.next(oid) == (order[number] if number < len(order) else None)
 
 
-def test_a_snapshot_is_read_while_more_is_remembered_for_it() -> None:
-    index = PositionIndex()
+@pytest.mark.parametrize("make", {make_pages, PurePages})
+def test_a_snapshot_is_read_while_more_is_remembered_for_it(make: Callable[[], Pages]) -> None:
+    index = PositionIndex(make)
     before = {p64(number): 1 for number in range(5000)}
     index.update(before)
     snapshot = index.snapshot(1, p64(1))
@@ -60,9 +63,26 @@ def test_a_snapshot_is_read_while_more_is_remembered_for_it() -> None:
     finally:
         gc.set_threshold(*thresholds)
         gc.callbacks.remove(commit_meanwhile)
-    seen = PositionIndex()
+    seen = PositionIndex(make)
     seen.take_in(pages)
     assert dict(seen.items()) == before
+    snapshot.release()
+    now = PositionIndex(make)
+    now.take_in(index.snapshot(2, p64(2)).pages())
+    assert dict(now.items()) == dict(index.items()) != before
+
+
+@given(st.lists(st.dictionaries(oids, positions, max_size=20), min_size=1, max_size=5))
+def test_a_snapshot_has_no_objects_that_are_new(batches: list[dict[bytes, int]]) -> None:
+    index = PositionIndex()
+    index.update(batches[0])
+    before = list(index.items())
+    snapshot = index.snapshot(1, p64(1))
+    for batch in batches[1:]:
+        index.update(batch)
+    seen = PositionIndex()
+    seen.take_in(snapshot.pages())
+    assert list(seen.items()) == before
 
 
 def test_what_is_not_there_cannot_be_removed() -> None:

@@ -19,9 +19,7 @@ from perdure import native
 __all__ = ["IndexSnapshot", "Pages", "PositionIndex"]
 
 _ANY_PREFIX: Final = bytes(6)
-
-_Overwritten = dict[bytes, dict[bytes, bytes | None]]
-"""By page, entries as they were when a snapshot began; None stands for "not there"."""
+_NOT_THERE: Final = bytes(6)
 
 
 class Pages(Protocol):
@@ -41,6 +39,9 @@ class Pages(Protocol):
 
     def enter(self, positions: dict[bytes, int], /) -> None:
         """Enter positions by oid."""
+
+    def remember(self, positions: dict[bytes, int], pages: Any, /) -> None:
+        """Enter what other pages have of these oids, or 0, unless it is here already."""
 
     def load(self, prefix: bytes, packed: bytes, /) -> None:
         """Enter what is packed in the page of `prefix`."""
@@ -63,12 +64,13 @@ make_pages: Final = _kind_of_pages()
 class PositionIndex:
     """A mapping from oids to positions. Position 0, the magic, stands for "not there".
 
-    It begins with `pages`, where they are given, empty otherwise.
+    Which pages it has is for tests to say.
     """
 
-    def __init__(self, pages: Pages | None = None) -> None:
-        self.pages: Pages = make_pages() if pages is None else pages
-        self._overwritten: _Overwritten | None = None  # while there is a snapshot
+    def __init__(self, make: Callable[[], Pages] = make_pages) -> None:
+        self.pages = make()
+        self._make_pages = make
+        self._overwritten: Pages | None = None  # while there is a snapshot
 
     def get(self, oid: bytes) -> int:
         """Return the position of the current record of `oid`, 0 if it has none."""
@@ -77,7 +79,7 @@ class PositionIndex:
     def update(self, positions: dict[bytes, int]) -> None:
         """Enter the positions of new records."""
         if self._overwritten is not None:
-            self._remember(positions, self._overwritten)
+            self._overwritten.remember(positions, self.pages)
         self.pages.enter(positions)
 
     def take_in(self, pages: Iterable[tuple[bytes, bytes]]) -> None:
@@ -104,19 +106,12 @@ class PositionIndex:
         Only for the thread that changes the index, and one snapshot at a time.
         `position` and `last_tid` say up to where it knows the file.
         """
-        self._overwritten = {}
+        self._overwritten = self._make_pages()
         return IndexSnapshot(self, self._overwritten, position, last_tid)
 
     def forget_snapshot(self) -> None:
         """End the snapshot, which shows what is current from now on."""
         self._overwritten = None
-
-    def _remember(self, positions: dict[bytes, int], overwritten: _Overwritten) -> None:
-        for oid in positions:
-            prefix, suffix = oid[:6], oid[6:]
-            page = self.pages.get(prefix)
-            value = None if page is None else page.get(suffix)
-            overwritten.setdefault(prefix, {}).setdefault(suffix, value)
 
     def __len__(self) -> int:
         return sum(len(self.pages[prefix]) for prefix in list(self.pages))
@@ -159,7 +154,7 @@ class IndexSnapshot:
     __slots__ = ("_index", "_overwritten", "last_tid", "position")
 
     def __init__(
-        self, index: PositionIndex, overwritten: _Overwritten, position: int, last_tid: bytes
+        self, index: PositionIndex, overwritten: Pages, position: int, last_tid: bytes
     ) -> None:
         self._index = index
         self._overwritten = overwritten
@@ -173,8 +168,8 @@ class IndexSnapshot:
             packed = pages[prefix].toString()
             # Now: whatever changed before the page was packed is remembered already.
             changed = self._overwritten.get(prefix)
-            if changed:
-                packed = _as_it_was(packed, changed)
+            if changed is not None:
+                packed = _as_it_was(packed, changed.toString())
             if packed:
                 yield prefix, packed
 
@@ -183,15 +178,18 @@ class IndexSnapshot:
         self._index.forget_snapshot()
 
 
-def _as_it_was(packed: bytes, changed: dict[bytes, bytes | None]) -> bytes:
-    pages = make_pages()
-    pages.load(_ANY_PREFIX, packed)
-    page = pages[_ANY_PREFIX]
-    # A copy is made in one step. A list of the items is not: making their tuples may start the
-    # garbage collector, and with it another thread, which remembers more meanwhile.
-    for suffix, value in changed.copy().items():
-        if value is not None:
-            page[suffix] = value
+def _as_it_was(packed: bytes, changed: bytes) -> bytes:
+    """Return a packed page with the entries that it had, which are packed, too."""
+    page, before = _unpacked(packed), _unpacked(changed)
+    for suffix, position in before.items():
+        if position != _NOT_THERE:
+            page[suffix] = position
         elif suffix in page:
             del page[suffix]
     return bytes(page.toString())
+
+
+def _unpacked(packed: bytes) -> Any:
+    pages = make_pages()
+    pages.load(_ANY_PREFIX, packed)
+    return pages[_ANY_PREFIX]

@@ -25,6 +25,15 @@ class PurePages(dict[bytes, Any]):
                 page = self[oid[:6]] = fsBucket()
             page[oid[6:]] = position.to_bytes(6, "big")
 
+    def remember(self, positions: dict[bytes, int], pages: "PurePages") -> None:
+        for oid in positions:
+            prefix, suffix = oid[:6], oid[6:]
+            kept = self.get(prefix)
+            if kept is None:
+                kept = self[prefix] = fsBucket()
+            if suffix not in kept:
+                kept[suffix] = pages.position(oid).to_bytes(6, "big")
+
     def load(self, prefix: bytes, packed: bytes) -> None:
         page = self.get(prefix)
         if page is None:
