@@ -1,6 +1,7 @@
-"""Arguments that several commands take, moments (as tids) and oids, and how they are printed."""
+"""Arguments of several commands, as addresses, limits, moments (tids) and oids; printing them."""
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
@@ -9,7 +10,10 @@ from perdure.ids import parse_oid, tid_repr
 from perdure.opening import ENVIRONMENT_VARIABLE
 from perdure.tools.moment import datetime_of
 
-__all__ = ["address", "moment", "moment_text", "oid", "tid", "time_text"]
+__all__ = ["address", "limit", "moment", "moment_text", "oid", "tid", "time_text"]
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any] | click.Command)
 
 
 class _Address(click.types.StringParamType):
@@ -23,6 +27,18 @@ class _Address(click.types.StringParamType):
 
 address = click.argument("address", type=_Address(), envvar=ENVIRONMENT_VARIABLE)
 """The ADDRESS of a command; it may be left out where PERDURE_ADDRESS is set."""
+
+
+def limit(what: str, default: int = 20) -> Callable[[_Command], _Command]:
+    """Return the option ``--limit`` of a list; `what` says what of it is counted."""
+    return click.option(
+        "--limit",
+        "-n",
+        type=click.IntRange(min=0),
+        default=default,
+        show_default=True,
+        help=f"{what}; 0 for all.",
+    )
 
 
 def moment(text: str) -> bytes:

@@ -3,6 +3,7 @@
 import click
 
 from perdure.cli.arguments import address as address_argument
+from perdure.cli.arguments import limit as limit_option
 from perdure.cli.arguments import moment
 from perdure.cli.opened import opened_storage
 from perdure.cli.output import echo_json, echo_table
@@ -18,14 +19,7 @@ __all__ = ["command"]
 @click.argument("path", required=False)
 @click.option("--at", metavar="MOMENT", type=moment, help="As it was at this time or tid.")
 @click.option("--all-revisions", is_flag=True, help="Count old revisions, too; not with a PATH.")
-@click.option(
-    "--limit",
-    "-n",
-    type=click.IntRange(min=0),
-    default=20,
-    show_default=True,
-    help="How many lines at most; 0 for all.",
-)
+@limit_option("How many lines at most")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(
     address: str,

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from perdure.cli.arguments import address as address_argument
+from perdure.cli.arguments import limit as limit_option
 from perdure.cli.arguments import moment, time_text
 from perdure.cli.arguments import oid as oid_argument
 from perdure.cli.opened import opened_storage
@@ -28,14 +29,7 @@ __all__ = ["command"]
 )
 @click.option("--user", metavar="PATTERN", help="Only those of this user; * and ? match anything.")
 @click.option("--oid", metavar="OID", type=oid_argument, help="Only those that wrote this object.")
-@click.option(
-    "--limit",
-    "-n",
-    type=click.IntRange(min=0),
-    default=20,
-    show_default=True,
-    help="How many at most; 0 for all.",
-)
+@limit_option("How many at most")
 @click.option("--json", "as_json", is_flag=True, help="Print them as a JSON list.")
 def command(
     address: str,

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from perdure.cli.arguments import address as address_argument
+from perdure.cli.arguments import limit as limit_option
 from perdure.cli.arguments import moment
 from perdure.cli.opened import opened_storage
 from perdure.cli.output import echo_json_list, echo_table
@@ -22,14 +23,7 @@ _LONGEST: Final = 60
 @address_argument
 @click.argument("path", default="/")
 @click.option("--at", metavar="MOMENT", type=moment, help="As it was at this time or tid.")
-@click.option(
-    "--limit",
-    "-n",
-    type=click.IntRange(min=0),
-    default=1000,
-    show_default=True,
-    help="How many at most; 0 for all.",
-)
+@limit_option("How many at most", default=1000)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def command(address: str, path: str, at: bytes | None, limit: int, as_json: bool) -> None:
     """List the items and attributes of the object at PATH, / by default.

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from perdure.cli.arguments import limit as limit_option
 from perdure.cli.arguments import moment_text
 from perdure.cli.opened import opened_storage
 from perdure.cli.output import echo_json, echo_table
@@ -20,14 +21,7 @@ __all__ = ["command"]
 @click.command("status", short_help="Show what was changed on a stage.")
 @click.argument("changes")
 @click.option("--database", metavar="ADDRESS", help="Where the database is, if it was moved.")
-@click.option(
-    "--limit",
-    "-n",
-    type=click.IntRange(min=0),
-    default=20,
-    show_default=True,
-    help="How many objects of each class to show at most; 0 for all.",
-)
+@limit_option("How many objects of each class to show at most")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 def command(changes: str, database: str | None, limit: int, as_json: bool) -> None:
     """Show the objects that the stage CHANGES changed, and how, by class.
