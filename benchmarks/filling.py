@@ -7,6 +7,7 @@ storage and then kills itself, as `kill -9` would.
 import io
 import os
 import pickle
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from benchmarks.engines import ENGINES, Engine
 from benchmarks.objects import TEXT, Record, connected
 
-__all__ = ["fill_file", "records_on_the_way"]
+__all__ = ["copy_filled", "fill_file", "records_on_the_way"]
 
 BATCH = 1_000  # records in a transaction
 ZERO = b"\0" * 8
@@ -81,6 +82,19 @@ def fill_file(engine: Engine, directory: Path, count: int) -> Any:
         storage.tpc_vote(metadata)
         storage.tpc_finish(metadata)
     return storage
+
+
+def copy_filled(filled: Path, place: Path) -> None:
+    """Copy a directory to a new one, and have the copy on the disk.
+
+    What is not there yet would be written while something is timed, and whoever syncs
+    the file would wait for all of it.
+    """
+    shutil.copytree(filled, place)
+    for path in place.iterdir():
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
 
 
 def main(name: str, directory: str, count: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engines import FILE_NAME, Engine
-from benchmarks.filling import fill_file
+from benchmarks.filling import copy_filled, fill_file
 from benchmarks.workload import Round, Sample, Sizes, Stopwatch, WorkNotDoneError, check, workload
 
 __all__: list[str] = []
@@ -81,7 +81,7 @@ def open_killed(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
     def once() -> dict[str, Sample]:
         # Closing saves the index, so every round opens a copy of what the kill left.
         copy = directory / "copy"
-        shutil.copytree(killed, copy)
+        copy_filled(killed, copy)
         try:
             with Stopwatch() as watch:
                 storage = engine.storage(copy)

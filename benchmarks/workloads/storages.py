@@ -8,7 +8,7 @@ from pathlib import Path
 import transaction
 
 from benchmarks.engines import Engine
-from benchmarks.filling import fill_file, records_on_the_way
+from benchmarks.filling import copy_filled, fill_file, records_on_the_way
 from benchmarks.objects import Record, connected, fill_chain, walk
 from benchmarks.workload import Round, Sample, Sizes, Stopwatch, check, workload
 
@@ -74,7 +74,7 @@ def pack(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
     state = {"walked": False}
 
     def once() -> dict[str, Sample]:
-        shutil.copytree(filled, place)
+        copy_filled(filled, place)
         db = engine.open(place)
         with Stopwatch() as watch:
             db.pack(time.time())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engines import Engine
-from benchmarks.filling import fill_file, records_on_the_way
+from benchmarks.filling import copy_filled, fill_file, records_on_the_way
 from benchmarks.objects import Record, connected
 from benchmarks.threads import run_together
 from benchmarks.workload import Round, Sample, Sizes, check, percentile, workload
@@ -44,7 +44,7 @@ def commit_beside_pack(engine: Engine, directory: Path, size: int) -> Iterator[R
     fill_file(engine, filled, size).close()
 
     def once() -> dict[str, Sample]:
-        shutil.copytree(filled, place)
+        copy_filled(filled, place)
         db = engine.open(place)
         quiet: list[float] = []
         during: list[float] = []
