@@ -70,6 +70,41 @@ def test_a_conflict_that_arises_after_storing_is_resolved_at_the_vote(storage: A
     assert storage.load(A) == (tally(111), tid)
 
 
+@pytest.mark.parametrize("others", [1, 2, 70])
+def test_what_others_commit_to_other_objects_changes_nothing(storage: Any, others: int) -> None:
+    read = write(storage, {A: tally(1), C: cell(1)}).tid
+    write(storage, {A: tally(2)})
+    transaction = begun(storage)
+    storage.store(A, read, tally(11), "", transaction)
+    storage.store(B, ZERO, cell(1), "", transaction)
+    storage.deleteObject(C, read, transaction)
+    for number in range(others):
+        write(storage, {p64(100 + number): cell(number)})
+    resolved, tid = finish(storage, transaction)
+    assert resolved == [A]
+    assert storage.load(A) == (tally(12), tid)
+    assert storage.load(B) == (cell(1), tid)
+    with pytest.raises(POSKeyError):
+        storage.load(C)
+
+
+@pytest.mark.parametrize("others", [0, 1, 70])
+@pytest.mark.parametrize("objects", [1, 1500])
+def test_among_many_commits_the_one_that_conflicts_is_found(
+    storage: Any, others: int, objects: int
+) -> None:
+    read = write(storage, {A: cell(1)}).tid
+    transaction = begun(storage)
+    storage.store(A, read, cell(2), "", transaction)
+    write(storage, {p64(1000 + number): cell(1) for number in range(objects)} | {A: cell(3)})
+    for number in range(others):
+        write(storage, {p64(100 + number): cell(number)})
+    with pytest.raises(ConflictError):
+        storage.tpc_vote(transaction)
+    storage.tpc_abort(transaction)
+    assert storage.load(A).data == cell(3)
+
+
 def test_a_conflict_resolved_early_is_resolved_again_if_more_was_committed(storage: Any) -> None:
     read = write(storage, {A: tally(1)}).tid
     write(storage, {A: tally(2)})

@@ -55,6 +55,9 @@ Returns a record that merges both changes, or raises `ConflictError`.
 
 NOT_LOOKED_FOR: Final[Any] = object()
 
+_OF_PLANNED_OBJECTS: Final = frozenset(("_plan_store", "_plan_stores", "_plan_delete"))
+"""Requests that depend on the objects alone that they write."""
+
 
 class Undone(NamedTuple, Generic[Place]):
     """One record of a transaction that is to be undone, and the one before it.
@@ -258,9 +261,21 @@ class Changes(Generic[Place]):
         """
         return self._reverted.copy()
 
-    def plan_again(self, basis: int, revisions: Revisions[Place]) -> None:
-        """Plan every request again if there were commits since; raises what they raise."""
+    def plan_again(
+        self,
+        basis: int,
+        revisions: Revisions[Place],
+        committed: Iterable[Mapping[bytes, Any]] | None = None,
+    ) -> None:
+        """Plan every request again if there were commits since; raises what they raise.
+
+        `committed` is what those wrote, by oid, where it is known: if it is none of the
+        objects here, the plan stands.
+        """
         if basis == self.basis:
+            return
+        if committed is not None and self._is_untouched_by(committed):
+            self.basis = basis
             return
         self._revisions = revisions
         self.planned.clear()
@@ -269,6 +284,15 @@ class Changes(Generic[Place]):
         for plan, *arguments in self._requests:
             getattr(self, plan)(*arguments)
         self.basis = basis
+
+    def _is_untouched_by(self, committed: Iterable[Mapping[bytes, Any]]) -> bool:
+        oids = list(self.planned)
+        for name, *arguments in self._requests:
+            if name == "_plan_check":
+                oids.append(arguments[0])
+            elif name not in _OF_PLANNED_OBJECTS:
+                return False
+        return all(each.keys().isdisjoint(oids) for each in committed)
 
     def _plan_store(self, oid: bytes, serial: bytes, data: bytes | Kept) -> None:
         current, committed = self._revisions.newest(oid)

@@ -37,6 +37,10 @@ _UNDONE: Final = Struct(">8s8xQQHQ")
 _PREVIOUS: Final = Struct(">16xQ")
 """What a record's header says about the record before."""
 
+_LATELY: Final = 64
+_MOST_OBJECTS: Final = 1000
+"""In a transaction whose records are remembered for a while."""
+
 _NEAR: Final = 4096
 _READ_TOGETHER: Final = 64 << 10
 
@@ -56,15 +60,38 @@ class CommittedRecords:
         self._pages = view.index.pages
         self._page = view.index.pages.get
         self._recent_tid = self._recent.tid_at
+        self._lately: list[dict[bytes, int]] = []
 
-    def follow(self, position: int, tid: bytes) -> None:
-        """Take note of a transaction that goes to the queue, and begins at `position`."""
+    def follow(self, position: int, tid: bytes, positions: dict[bytes, int]) -> None:
+        """Take note of a transaction that goes to the queue, and begins at `position`.
+
+        `positions` are those of its records, by oid.
+        """
         self._recent.add(position, tid)
+        if len(positions) > _MOST_OBJECTS:
+            self._lately.clear()
+            return
+        self._lately.append(positions)
+        if len(self._lately) > _LATELY:
+            del self._lately[: _LATELY // 2]
+
+    def lately(self, count: int) -> list[dict[bytes, int]] | None:
+        """Return the records of the last `count` transactions; None where they are not known.
+
+        Only for who may call `follow`.
+        """
+        return self._lately[-count:] if 0 < count <= len(self._lately) else None
 
     def newest(self, oid: bytes) -> tuple[int | None, bytes]:
         # In this order: what leaves the queue is in the index by then.
         queue = self._queue
-        position = queue.position(oid) if queue.waiting else 0
+        return self._newest(oid, queue.position(oid) if queue.waiting else 0)
+
+    def _newest_visible(self, oid: bytes) -> tuple[int | None, bytes]:
+        return self._newest(oid, 0)
+
+    def _newest(self, oid: bytes, position: int) -> tuple[int | None, bytes]:
+        """Return what `newest` does for who is at `position` in the queue, 0 for nowhere."""
         if not position:
             # Asked for each object that is stored: this is `index.get`.
             page = self._page(oid[:6])
@@ -87,7 +114,7 @@ class CommittedRecords:
         return native.planning.Plan() if native.planning else {}
 
     def plan_unchanged(self, records: StoredRecords, number: int, planned: Plan[int]) -> int:
-        if native.planning and not self._queue.waiting:
+        if native.planning and not self._in_queue(records):
             positions, tids = self._recent.known
             return native.planning.plan_unchanged(
                 records, number, self._pages, planned, positions, tids, self._file.descriptor
@@ -96,7 +123,7 @@ class CommittedRecords:
 
     def pure_plan_unchanged(self, records: StoredRecords, number: int, planned: Plan[int]) -> int:
         """Do the same, also with records in the queue."""
-        newest = self.newest
+        newest = self.newest if self._in_queue(records) else self._newest_visible
         for found in range(number, len(records)):
             oid, serial, data = records[found]
             current, committed = newest(oid)
@@ -104,6 +131,14 @@ class CommittedRecords:
                 return found
             planned[oid] = (data, None, current)
         return len(records)
+
+    def _in_queue(self, records: StoredRecords) -> bool:
+        """Return whether one of their objects is in the queue."""
+        waiting = self._queue.waiting
+        if not waiting:
+            return False
+        oids = [oid for oid, _, _ in records]
+        return not all(each.positions.keys().isdisjoint(oids) for each in waiting)
 
     def place(self, oid: bytes) -> int | None:
         queue = self._queue

@@ -148,7 +148,10 @@ class Committer:
         """
         with self._gate.voting(transaction) as draft:
             self._clear_the_end()
-            draft.changes.plan_again(self._commits, self._records)
+            records, changes = self._records, draft.changes
+            changes.plan_again(
+                self._commits, records, records.lately(self._commits - changes.basis)
+            )
             draft.tid = self._gate.next_tid(draft.tid)
             planned, bind = draft.changes.planned, self.bind
             encoded = draft.encoded = encode(
@@ -189,7 +192,7 @@ class Committer:
             self._end = encoded.end
             written = Written(draft.tid, encoded.positions, encoded.end)
             # First: who finds its records must not take their tid for an older one.
-            self._records.follow(encoded.position, draft.tid)
+            self._records.follow(encoded.position, draft.tid, encoded.positions)
             queue.append(written)
             self._gate.passed(draft.tid)
             self._commits += 1
