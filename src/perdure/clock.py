@@ -19,9 +19,19 @@ __all__ = ["next_tid", "parse_tid", "tid_at", "tid_from_datetime", "time_of"]
 
 def tid_at(seconds: float) -> bytes:
     """Return the tid for a moment given in seconds since 1970, UTC."""
-    moment = time.gmtime(seconds)
-    stamp = TimeStamp(*moment[:5], moment.tm_sec + seconds % 1)
-    return bytes(stamp.raw())
+    global _minute
+    number = int(seconds // 60)
+    known, head = _minute
+    if number != known:
+        # Once a minute: calendars take time.
+        moment = time.gmtime(number * 60)
+        head = TimeStamp(*moment[:5], 0.0).raw()[:4]
+        _minute = number, head  # together: threads share it
+    return head + int((seconds - number * 60) / _STEP_S).to_bytes(4, "big")
+
+
+_STEP_S = 60 / 65536 / 65536
+_minute = -1, b""
 
 
 def next_tid(last: bytes, now_s: float | None = None) -> bytes:

@@ -41,7 +41,9 @@ class JournalReader:
         Returns None if everything may have changed. What was committed after
         `tid` stays for the next call.
         """
-        return self._journal.take(self, tid)
+        journal = self._journal
+        # A commit is here before it can be asked for: nothing new now is nothing up to `tid`.
+        return set() if self.position == journal.end else journal.take(self, tid)
 
 
 class Journal:
@@ -54,6 +56,7 @@ class Journal:
         self._limit = limit
         self._entries: list[_Entry] = []
         self._first = 0  # the number of the oldest entry held
+        self.end = 0  # that of the next entry
         self._forgotten = ZERO  # the tid of the newest entry that somebody missed
         self._oids = 0
         self._readers: WeakSet[JournalReader] = WeakSet()
@@ -63,7 +66,7 @@ class Journal:
     def reader(self) -> JournalReader:
         """Return a reader of everything that is appended from now on."""
         with self._lock:
-            reader = JournalReader(self, self._first + len(self._entries))
+            reader = JournalReader(self, self.end)
             self._readers.add(reader)
             return reader
 
@@ -109,13 +112,13 @@ class Journal:
 
     def _append(self, entry: _Entry) -> None:
         self._entries.append(entry)
+        self.end += 1
         self._oids += len(entry.oids or ())
         if len(self._entries) >= self._sweep_at or self._oids > self._limit:
             self._sweep()
 
     def _sweep(self) -> None:
-        end = self._first + len(self._entries)
-        read_by_all = min((reader.position for reader in self._readers), default=end)
+        read_by_all = min((reader.position for reader in self._readers), default=self.end)
         drop = min(max(read_by_all - self._first, 0), len(self._entries))
         self._oids -= sum(len(entry.oids or ()) for entry in self._entries[:drop])
         # The newest entry stays even when it alone is over the limit.

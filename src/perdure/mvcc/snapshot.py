@@ -108,7 +108,7 @@ class Snapshot:
         self._storage = shared.storage
         self._reader = shared.journal.reader()
         self._start = after(ZERO)
-        self._committed = ZERO
+        self._polled = self._committed = ZERO
         self._modified: set[bytes] = set()
         self.new_oid = source_of_oids(shared.storage, shared.capabilities.batches)
         """Return an oid that was never used."""
@@ -153,9 +153,13 @@ class Snapshot:
     def poll_invalidations(self) -> set[bytes] | None:
         """Move to now; return the oids that others changed, None if it may be anything."""
         # The order matters: see the head of this module.
-        last = max(self._storage.lastTransaction(), self._committed)
+        last = self._storage.lastTransaction()
+        if last < self._committed:
+            last = self._committed
         changed = self._reader.take(last)
-        self._start = after(last)
+        if last is not self._polled:  # most transactions begin where the one before ended
+            self._start = after(last)
+            self._polled = last
         return changed
 
     def after_completion(self) -> None:

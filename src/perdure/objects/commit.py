@@ -10,7 +10,7 @@ commit copies that: an object may have left memory by then.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from perdure.errors import ConflictError, ConnectionStateError, ReadConflictError, Unsupported
 from perdure.interfaces import TransactionMetaData
@@ -25,6 +25,8 @@ from perdure.objects.storing import Storer, mark_stored
 from perdure.records import RecordWriter
 
 __all__ = ["Commit"]
+
+_COMMITTING: Final = Committing()  # which holds nothing
 
 
 class Commit:
@@ -93,7 +95,7 @@ class Commit:
     def vote(self) -> None:
         """Have the storage promise that finishing will work."""
         try:
-            with Committing():
+            with _COMMITTING:
                 resolved = self.storage.tpc_vote(self._metadata)
         except ConflictError as error:
             raise self._conflicts.explained(error) from None
@@ -105,15 +107,16 @@ class Commit:
 
     def finish(self) -> bytes:
         """Make it durable; every object stored gets the new tid as its serial."""
-        with Committing():
+        with _COMMITTING:
             tid: bytes = self.storage.tpc_finish(self._metadata)
         changes = self._changes
         mark_stored(changes.stored, tid)
         if changes.stored_oids:
             cached = map(self.cache.get, changes.stored_oids)
             mark_stored([obj for obj in cached if obj is not None], tid)
-        # What they say about their files is not true any more.
-        self.cache.invalidate(changes.stored_blobs)
+        if changes.stored_blobs:
+            # What they say about their files is not true any more.
+            self.cache.invalidate(changes.stored_blobs)
         self._end()
         self.counters.commits += 1
         return tid

@@ -74,6 +74,7 @@ class Connection:
             db.large_record_size,
         )
         self._turn = Turn(self)
+        self._committing = self._turn("commit")  # made once: each commit asks three times
         self._loader = Loader(
             self,
             self._snapshot,
@@ -263,15 +264,15 @@ class Connection:
             self._commit.abort()
 
     def tpc_begin(self, transaction: Any) -> None:
-        with self._turn("commit"):
+        with self._committing:
             self._commit.begin(transaction)
 
     def commit(self, transaction: Any) -> None:
-        with self._turn("commit"):
+        with self._committing:
             self._commit.commit()
 
     def tpc_vote(self, transaction: Any) -> None:
-        with self._turn("commit"):
+        with self._committing:
             self._commit.vote()
 
     def tpc_finish(self, transaction: Any) -> None:

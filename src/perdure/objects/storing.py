@@ -91,7 +91,8 @@ class Storer:
     def end(self) -> None:
         """Let go of the transaction, and of what was not handed over."""
         self._metadata = None
-        self._empty_batch()
+        if len(self._batch):
+            self._empty_batch()
 
     def store_changed(self) -> None:
         """Store every object that is registered and changed or new, and what that leads to."""

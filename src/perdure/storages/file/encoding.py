@@ -10,10 +10,8 @@ from perdure.storages.file.format import (
     NUMBER,
     RECORD_HEADER,
     TRANSACTION_HEADER,
-    TransactionHeader,
     extension_field_size,
     pack_extension,
-    pack_transaction_head,
     seal,
 )
 
@@ -101,8 +99,8 @@ def encode(
     first = position + TRANSACTION_HEADER.size + len(user) + len(note) + extension_size
     body = _body(tid, planned, position, first, in_memory)
     length = body.end - NUMBER.size - position
-    header = TransactionHeader(tid, length, status, len(user), len(note), extension_size)
-    head = pack_transaction_head(header, user, note)
+    head = TRANSACTION_HEADER.pack(tid, length, status, len(user), len(note), extension_size)
+    head += user + note
     sealed = extension_size > len(extension)
     if sealed:
         head += pack_extension(extension, position, length, durable)
@@ -111,6 +109,8 @@ def encode(
         head += extension
     if body.kept is None:
         pieces: Iterable[Sequence[bytes]] = chain([(head,)], zip(_joined(body.parts)))
+    elif len(body.kept) < _PIECES_OF_A_WRITE:
+        pieces = ([head, *body.kept],)
     else:
         pieces = _batches([head, *body.kept])
     return Encoded(position, body.end, body.positions, pieces, sealed and _holds(position, first))
