@@ -1,9 +1,13 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import perdure
 from perdure.errors import Unsupported
+from perdure.storages.layers import compressed
+from perdure.storages.replicating import ReplicatingStorage
 from perdure.tools import estimate_pack, pack, past_revisions
 from samples.objects import Node
 
@@ -58,9 +62,25 @@ def test_only_a_data_file_can_tell_what_a_pack_would_drop(db: perdure.DB) -> Non
     assert pack(db).objects_after == 1
 
 
-def test_progress_of_a_data_file_is_told(tmp_path: Path) -> None:
+def replicated(storage: Any) -> Any:
+    return ReplicatingStorage(storage, perdure.MappingStorage())
+
+
+def zipped(storage: Any) -> Any:
+    return compressed(storage, "zlib")
+
+
+@pytest.mark.parametrize(
+    "layers", [(), (zipped,), (replicated,), (replicated, zipped), (zipped, replicated)]
+)
+def test_progress_of_a_data_file_is_told_through_layers(
+    tmp_path: Path, layers: tuple[Callable[[Any], Any], ...]
+) -> None:
     told: list[tuple[int, int | None]] = []
-    with perdure.DB(tmp_path / "app.fs") as db:
+    storage: Any = perdure.FileStorage(tmp_path / "app.fs")
+    for layer in layers:
+        storage = layer(storage)
+    with perdure.DB(storage) as db:
         for number in range(5):
             with db.transaction() as connection:
                 connection.root.number = number

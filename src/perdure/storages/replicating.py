@@ -12,6 +12,7 @@ transaction as it was. The backups are not packed.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from perdure.capabilities import capabilities_of
@@ -337,18 +338,31 @@ class ReplicatingStorage:
 
     # Packing
 
-    def pack(self, pack_time: float, referencesf: References, gc: bool | None = None) -> None:
-        """Pack the primary, no further than what every backup has; see the module."""
+    def pack(
+        self,
+        pack_time: float,
+        referencesf: References,
+        gc: bool | None = None,
+        *,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> None:
+        """Pack the primary, no further than what every backup has; see the module.
+
+        `progress` is for a data file, see `FileStorage.pack`; other primaries take none.
+        """
         behind = self._behind(min(self.base.lastTransaction(), tid_at(pack_time)))
         if behind is not None:
             log.warning("packing no further than what every backup has: %s", tid_repr(behind))
             if behind == ZERO:
                 return
             pack_time = min(pack_time, time_of(behind) - _ROUNDING_S)
+        pack = self.base.pack
+        if progress is not None:
+            pack = partial(pack, progress=progress)
         if gc is None:
-            self.base.pack(pack_time, referencesf)
+            pack(pack_time, referencesf)
         else:
-            self.base.pack(pack_time, referencesf, gc=gc)
+            pack(pack_time, referencesf, gc=gc)
 
     def _behind(self, tid: bytes) -> bytes | None:
         """Return how far the backup is that is farthest behind `tid`; None if all have that."""

@@ -13,6 +13,7 @@ there is something that seals them.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self, cast
 
 from perdure.capabilities import capabilities_of
@@ -424,13 +425,26 @@ class TransformingStorage:
 
     # The storage as a whole
 
-    def pack(self, pack_time: float, referencesf: References, gc: bool | None = None) -> None:
-        """Pack the storage below, which gets its references from the records turned back."""
+    def pack(
+        self,
+        pack_time: float,
+        referencesf: References,
+        gc: bool | None = None,
+        *,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> None:
+        """Pack the storage below, which gets its references from the records turned back.
+
+        `progress` is for a data file below, see `FileStorage.pack`; other storages take none.
+        """
         references = references_turned_back(self.transform, referencesf)
+        pack = self.base.pack
+        if progress is not None:
+            pack = partial(pack, progress=progress)
         if gc is None:
-            self.base.pack(pack_time, references)
+            pack(pack_time, references)
         else:
-            self.base.pack(pack_time, references, gc=gc)
+            pack(pack_time, references, gc=gc)
 
     def copyTransactionsFrom(self, other: IterableStorage) -> None:
         """Write the transactions of another storage here, with their tids."""

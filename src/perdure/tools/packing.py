@@ -2,13 +2,15 @@
 
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from perdure.clock import time_of
 from perdure.errors import StagingError, Unsupported
 from perdure.objects.database import Database
 from perdure.storages import DemoStorage, FileStorage
 from perdure.storages.file.pack import PackEstimate
+from perdure.storages.replicating import ReplicatingStorage
+from perdure.storages.transforming import TransformingStorage
 from perdure.tools.progress import Progress
 from perdure.tools.stage.mark import holds_mark
 
@@ -40,8 +42,10 @@ def pack(
     `days` goes further back from there. Storages pack to a time, which is coarser
     than a tid: what was current a microsecond before `at` stays as well. What the
     storage does about garbage, it was told when it was opened. `progress` counts
-    bytes, for a data file; other storages do not tell. Raises what `pack` of the
-    storage raises, and `StagingError` for staged changes that are opened by themselves.
+    bytes, for a data file with or without layers; other storages do not tell.
+
+    Raises what `pack` of the storage raises, and `StagingError` for staged changes that are
+    opened by themselves.
     """
     storage = database.storage
     if holds_mark(storage) and not isinstance(storage, DemoStorage):
@@ -52,7 +56,7 @@ def pack(
         )
     seconds = _seconds(at, days)
     size, objects = database.getSize(), database.objectCount()
-    if isinstance(storage, FileStorage):
+    if _ends_in_a_data_file(storage):
         storage.pack(seconds, database.references, progress=progress)
     else:
         database.pack(seconds)
@@ -73,3 +77,10 @@ def estimate_pack(database: Database, at: bytes | None = None, *, days: float = 
 def _seconds(at: bytes | None, days: float) -> float:
     moment = time.time() if at is None else time_of(at) - _ROUNDING_S
     return moment - days * 86400
+
+
+def _ends_in_a_data_file(storage: Any) -> bool:
+    """Return whether there is one below, and all layers above hand down how far it is."""
+    while isinstance(storage, TransformingStorage | ReplicatingStorage):
+        storage = storage.base
+    return isinstance(storage, FileStorage)
