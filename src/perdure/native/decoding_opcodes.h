@@ -175,7 +175,7 @@ static int run(Load *load, const uint8_t *record) {
             break;
         case 'J': /* BININT */
             TAKE(4);
-            PUSH(signed_number(argument, 4));
+            PUSH(PyLong_FromLong((int32_t)uint32_at(argument)));
             break;
         case 0x8a: /* LONG1 */
             TAKE_COUNTED(1);
@@ -209,6 +209,12 @@ static int run(Load *load, const uint8_t *record) {
             TAKE_COUNTED(4);
             TELL;
             PUSH(text_of(load, argument, length));
+            /* A BINPUT comes next, nearly always. */
+            if (end - next >= 2 && *next == 'q' && next[1] == work->memo_size &&
+                work->memo_size < work->memo_room && outcome == DONE) {
+                work->memo[work->memo_size++] = Py_NewRef(top[-1]);
+                next += 2;
+            }
             break;
         case 'q': /* BINPUT */
             TAKE(1);
