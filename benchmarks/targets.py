@@ -76,6 +76,7 @@ TARGETS = (
     Target("conflict resolution, 4 threads", "conflicts", "small", 2, 1.3),
     Target("``history(oid, 20)``", "history", "small", 5, 3),
     Target("undo of a 1,000-object transaction", "undo", "small", 4, 1.5),
+    Target("the same, less its sync", "undo", "small", None, None, "less-syncs"),
     Target("index rebuild by scanning, 1,000,000 objects", "index-rebuild", "large", 20, 3),
     Target("pack, 1,000,000 objects, half garbage", "pack", "large", 10, 3),
     Target("open after ``kill -9``, 1,000,000 objects", "open-killed", "large", 10, 10),
