@@ -19,6 +19,8 @@ from perdure.testing.contract.records import cell
 from perdure.testing.contract.transactions import undo, undo_id, write
 from samples.file_operations import Unsynced
 
+pytestmark = pytest.mark.native
+
 A = p64(1)
 
 

@@ -17,6 +17,8 @@ from perdure.storages.file import FileStorage
 from perdure.testing.contract.transactions import undo, undo_id, write
 from samples.file_operations import Unsynced
 
+pytestmark = pytest.mark.native
+
 A, B = p64(1), p64(2)
 
 
