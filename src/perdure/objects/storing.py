@@ -60,7 +60,7 @@ class Storer:
         # It does the usual and leaves the rest to us; see the C file.
         self._native = (
             native.storing.Storing(
-                self._store,
+                self._store_unusual,
                 self._flush,
                 Blob,
                 changes.known_created,
@@ -79,7 +79,6 @@ class Storer:
     def use_cache(self, cache: Any) -> None:
         """Keep objects in another cache from now on."""
         self._cache = cache
-        self._cached = cache.get
         self._update_size = cache.update_object_size_estimation
         if self._native:
             self._native.cache = cache
@@ -135,44 +134,60 @@ class Storer:
             raise
 
     def _store_changed(self, objects: tuple[Any, ...], pending: list[_Trail]) -> None:
-        """Store those of `objects` that are changed or added; `pending` is what waits for that."""
-        added = self._changes.added
-        for obj in objects:
-            if obj._p_changed or obj._p_oid in added:
-                pending.append((obj, None))
-                self._store_pending(pending)
+        """Store those of `objects` that are changed or added; `pending` is what waits for that.
 
-    def _store_pending(self, pending: list[_Trail]) -> None:
-        """Store the last of `pending` until there is none; it grows by what is found."""
-        serialize, found, store = self._writer.serialize, self._writer.found, self._store
-        while pending:
-            trail = pending[-1]
-            obj = trail[0]
-            data = serialize(obj)
-            pending.pop()
-            if found:
-                found.reverse()
-                pending += [(new, trail) for new in found]
-                found.clear()
-            store(obj, data)
+        It grows by what is found, whose last is the next one. All in one, for each call costs.
+        """
+        changes, serialize, found = self._changes, self._writer.serialize, self._writer.found
+        added, read_current, stored = changes.added, changes.read_current, changes.stored
+        update_size = self._update_size
+        # To savepoints, nothing goes as usual.
+        largest = self._large_record_size if self.savepoints is None else -1
+        for each in objects:
+            if not (each._p_changed or each._p_oid in added):
+                continue
+            pending.append((each, None))
+            while pending:
+                trail = pending[-1]
+                obj = trail[0]
+                data = serialize(obj)
+                del pending[-1]
+                if found:
+                    pending += [(new, trail) for new in reversed(found)]
+                    found.clear()
+                size = len(data)
+                if size > largest or type(obj) is Blob or isinstance(obj, type):
+                    self._store_unusual(obj, data)
+                    continue
+                oid, serial = obj._p_oid, obj._p_serial
+                if serial == ZERO:
+                    if added and added.pop(oid, None) is not None:
+                        changes.known_created[oid] = False
+                    self._enter(oid, obj)
+                # The cache first: it adds what is new to the size that the object has so far.
+                update_size(oid, size)
+                obj._p_estimated_size = size
+                if read_current:
+                    # Writing an object checks its revision anyway.
+                    read_current.pop(oid, None)
+                stored.append(obj)
+                # Last: if this raises, the object is known to be stored, and the abort undoes it.
+                self._batch.append((oid, serial, data))
+                self._batch_bytes += size
+                if self._batch_bytes > _BATCH_BYTES:
+                    self._flush()
 
-    def _store(self, obj: Any, data: bytes) -> None:
-        """Store a record of an object, and take note that it was."""
-        size = len(data)
-        if self.savepoints is not None or type(obj) is Blob or size > self._large_record_size:
-            self._store_unusual(obj, data, size)
-            return
-        oid, serial, changes = obj._p_oid, obj._p_serial or ZERO, self._changes
-        if serial == ZERO and changes.added and changes.added.pop(oid, None) is not None:
-            changes.known_created[oid] = False
-        self._note_stored(obj, oid, serial, size)
-        changes.stored.append(obj)
-        # Last: where this raises, the object is known to be stored, and the abort undoes it.
-        self._add_to_batch(oid, serial, data)
+    def _enter(self, oid: bytes, obj: Any) -> None:
+        """Put a new object into the cache, unless there is one with its oid."""
+        try:
+            self._cache[oid] = obj
+        except ValueError:
+            if self._cache.get(oid) is None:
+                raise
 
-    def _store_unusual(self, obj: Any, data: bytes, size: int) -> None:
-        """Store a blob, a large record, or anything while there are savepoints."""
-        oid, serial = obj._p_oid, obj._p_serial or ZERO
+    def _store_unusual(self, obj: Any, data: bytes) -> None:
+        """Store a class, a blob, a large record, or anything while there are savepoints."""
+        oid, serial, size = obj._p_oid, obj._p_serial or ZERO, len(data)
         changes, savepoints = self._changes, self.savepoints
         blob_file = None
         if type(obj) is Blob:
@@ -191,27 +206,21 @@ class Storer:
         elif savepoints is not None:
             savepoints.store(oid, serial, data)
             self._counters.stores += 1
-        else:
-            self._add_to_batch(oid, serial, data)
-        self._note_stored(obj, oid, serial, size)
-        if savepoints is not None:
-            obj._p_changed = False
-        else:
-            changes.stored.append(obj)
-            if blob_file is not None:
-                # It may be registered twice, and has no file to be stored a second time.
-                obj._p_changed = False
-
-    def _note_stored(self, obj: Any, oid: bytes, serial: bytes, size: int) -> None:
-        if serial == ZERO and self._cached(oid) is None:
-            self._cache[oid] = obj
-        # The cache first: it adds what is new to the size that the object has so far.
+        if serial == ZERO:
+            self._enter(oid, obj)
         self._update_size(oid, size)
         if not isinstance(obj, type):
             obj._p_estimated_size = size
-        if self._changes.read_current:
-            # Writing an object checks its revision anyway.
-            self._changes.read_current.pop(oid, None)
+        changes.read_current.pop(oid, None)
+        if savepoints is not None:
+            obj._p_changed = False
+            return
+        changes.stored.append(obj)
+        if blob_file is None:
+            self._add_to_batch(oid, serial, data)
+        else:
+            # It may be registered twice, and has no file to be stored a second time.
+            obj._p_changed = False
 
     # Records on their way to the storage
 

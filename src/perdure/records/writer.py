@@ -51,6 +51,8 @@ class WriterJar(Protocol):
 _PROTO: Final = b"\x80\x03"
 _STOP: Final = b"."
 
+_REFERABLE: Final = Persistent, type, WeakRef
+
 # How the values of one class are stored.
 _PLAIN: Final = "as a part of the state"
 _BARE: Final = "as a reference without the class"
@@ -68,9 +70,10 @@ class RecordWriter:
     def __init__(self, jar: WriterJar) -> None:
         self.found: list[Any] = []
         self._jar = jar
+        self._new_oid = jar.new_oid
         self._pickler = RecordPickler(self._make_persistent_id())
         self._heads: dict[type, tuple[bytes, Memo | None]] = {}
-        self.serialize: Callable[[Any], bytes] = self._serialize
+        self.serialize: Callable[[Any], bytes] = self._make_serialize()
         """Return the record of an object as it is now: ``serialize(obj)``.
 
         Raises `UnpicklableError` (`RecordTooLargeError` for a string over 4 GiB)
@@ -87,14 +90,31 @@ class RecordWriter:
                 global_of=global_of,
                 reference_to=self._reference_to,
                 hand_over=self._dump,
-                write_anew=self._serialize,
+                write_anew=self.serialize,
             )
             self.serialize = self._encoder.serialize
 
+    def _make_serialize(self) -> Callable[[Any], bytes]:
+        """Return `serialize` without native code: called for each object, so made of locals."""
+        head_of, dump, explain = self._heads.get, self._pickler.dump_behind, self._explain
+        anew = self._serialize
+
+        def serialize(obj: Any) -> bytes:
+            head = head_of(type(obj))
+            if head is None:
+                return anew(obj)
+            state = obj.__getstate__()
+            try:
+                data = dump(head[1], state)
+            except BaseException as error:
+                explain(error, obj, state)
+                raise
+            # Not `in`: with bytes, that fails to take them for a number first.
+            return head[0] + (data if data.find(OURS) < 0 else with_stored_names(data))
+
+        return serialize
+
     def _serialize(self, obj: Any) -> bytes:
-        head = self._heads.get(type(obj))
-        if head is not None:
-            return self._dump(obj, obj.__getstate__(), head)
         start, memo, state = self._head_and_state(obj, type(obj))
         return self._dump(obj, state, (start, memo))
 
@@ -106,7 +126,7 @@ class RecordWriter:
         except BaseException as error:
             self._explain(error, obj, state)
             raise
-        return start + (with_stored_names(data) if OURS in data else data)
+        return start + with_stored_names(data)
 
     # Class metadata
 
@@ -153,7 +173,7 @@ class RecordWriter:
         plain: set[type] = {type}
         bare: dict[type, bool] = {}
         jar = self._jar
-        reference_to = self._reference_to
+        reference_to, adopt = self._reference_to, self._adopt
 
         def persistent_id(obj: Any) -> Any:
             cls = type(obj)
@@ -169,7 +189,9 @@ class RecordWriter:
                     return None
                 by_oid = bare[cls] = kind is _BARE
             oid = obj._p_oid
-            if oid is None or obj._p_jar is not jar:
+            if oid is None:
+                oid = adopt(obj)
+            elif obj._p_jar is not jar:
                 return reference_to(obj)
             return oid if by_oid else (oid, cls)
 
@@ -199,7 +221,7 @@ class RecordWriter:
         return (oid, cls) if database_name is None else ["m", (database_name, oid, cls)]
 
     def _adopt(self, obj: Any) -> bytes:
-        oid = obj._p_oid = self._jar.new_oid()
+        oid = obj._p_oid = self._new_oid()
         obj._p_jar = self._jar
         self.found.append(obj)
         return oid
@@ -268,7 +290,7 @@ class RecordWriter:
 
 def _can_be_referred_to(obj: Any) -> bool:
     # By the class it claims to be: a proxy counts as what it wraps.
-    return isinstance(obj, Persistent | type | WeakRef)
+    return isinstance(obj, _REFERABLE)
 
 
 def _kind_of(obj: Any, cls: Any) -> str | None:
