@@ -214,3 +214,22 @@ def test_a_finder_finds_the_same_in_any_row_of_records() -> None:
     large = HEAD + b"\x80\x03(" + OID + b"QB" + (1 << 17).to_bytes(4, "little")
     large += bytes(1 << 17) + OID + b"Qt."
     assert find(large) == [p64(5), p64(5)]
+
+
+def test_a_finder_knows_how_records_begin_and_skips_no_reference() -> None:
+    find = ReferenceFinder()
+    refers = b"\x80\x03" + OID + b"Q."
+    plain, other = HEAD + refers, HEAD.replace(b"Thing", b"Other") + refers
+    alike = HEAD.replace(b"q\x00.", b"q\x00N\x86.") + refers  # the same class, another pickle
+    in_front = b"\x80\x03cno.such.module\nThing\n" + OID + b"Q\x86.\x80\x03N."
+    from_memo = HEAD + b"\x80\x03h\x00."
+    in_memo = b"\x80\x03cno.such.module\nThing\n(" + OID + b"q\x01Nt\x86.\x80\x03h\x01Q."
+    newer = plain.replace(b"\x80\x03", b"\x80\x04")
+    behind = plain + b"more"
+    for record in 3 * (plain, other, plain, alike, in_front, from_memo, in_memo, newer, behind):
+        expected = [] if record is from_memo else [p64(5)]
+        assert find(record) == pure_references(record) == expected
+    with pytest.raises(StateLoadError):
+        find(HEAD + b"\x80\x03h\x01.")  # what another record has numbered is not known here
+    found = [p64(1)]
+    assert find(plain, found) is found == [p64(1), p64(5)]
