@@ -24,7 +24,7 @@ COMMANDS: dict[str, list[str]] = {
     "backup": ["backups"],
     "recover": ["file:recovered.fs"],
 }
-ELSEWHERE = {"tour", "restore", "stage"}  # which take no database, or are tested apart
+ELSEWHERE = {"tour", "restore", "stage", "train-dictionary"}  # no database, or tested apart
 
 ADDRESSES = {
     "path": "app.fs",
