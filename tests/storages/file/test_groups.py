@@ -153,6 +153,19 @@ def test_the_first_does_not_wait_for_long(queue: Queue, monkeypatch: pytest.Monk
     assert queue.visible[-1] == p64(6)
 
 
+def test_a_crowd_that_came_once_is_not_waited_for(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "_PATIENCE", 1e6)
+    queue.disk.proceed.release()
+    queue.complete(queue.append(0)).join(10)
+    assert queue.disk.started.acquire(timeout=10)
+    committed_together(queue)
+    queue.disk.proceed.release()
+    queue.finish()
+    assert queue.visible == [p64(number) for number in range(4)]
+
+
 def test_who_waits_for_company_goes_on_when_somebody_else_synced(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

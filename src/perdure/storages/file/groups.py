@@ -73,7 +73,8 @@ class CommitQueue:
         self._sync_lock = allocate_lock()
         self._leading = False  # is there a thread that syncs, or is about to?
         self._host: Written | None = None  # who waits for the others before it leads
-        self._company = 0  # how many there were at the end of the last sync
+        self._crowd = EVERYTHING  # how many there were at the end of the last sync
+        self._company = 0  # the same, or fewer if there were fewer before: a crowd may be chance
         self._sync_s = 1.0
         self._written = self._durable = durable
         self._failure: OSError | None = None
@@ -190,7 +191,8 @@ class CommitQueue:
                 raise self._fail(error) from error
             self._sync_s = min(perf_counter() - started_s, _SLOWDOWN * self._sync_s)
             self._durable = reached
-            self._company = self._count_behind(before)
+            crowd = self._count_behind(before)
+            self._company, self._crowd = min(crowd, self._crowd), crowd
 
     def _count_behind(self, position: int) -> int:
         waiting = self.waiting
