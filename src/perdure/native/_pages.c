@@ -18,7 +18,12 @@
 #include "index.h"
 #include "page.h"
 
+#ifdef Py_GIL_DISABLED
+#error "this relies on the GIL; without it, Perdure uses what it has in Python"
+#endif
+
 static PyTypeObject *page_type, *pages_type, *walk_type;
+static uint64_t secret;
 
 static void plain_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
@@ -302,8 +307,11 @@ static uint64_t prefix_at(const unsigned char *oid) {
     return swapped(prefix);
 }
 
+/* Nobody can make a file whose pages all want the same place: part of it is Python's secret. */
 static inline size_t wanted_place(const Pages *pages, uint64_t prefix) {
-    return (size_t)((prefix * UINT64_C(0x9E3779B97F4A7C15)) >> 20) & pages->mask;
+    prefix = (prefix ^ secret) * UINT64_C(0x9E3779B97F4A7C15);
+    prefix = (prefix ^ prefix >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+    return (size_t)(prefix >> 32) & pages->mask;
 }
 
 /* Return the place of a page, or where it would stand. */
@@ -658,8 +666,13 @@ static PyTypeObject *new_type(PyObject *module, PyType_Spec *spec, const char *n
 
 PyMODINIT_FUNC PyInit__pages(void) {
     PyObject *module = PyModule_Create(&definition), *capsule = NULL;
-    if (module == NULL)
+    PyObject *name = module == NULL ? NULL : PyModule_GetNameObject(module);
+    if (name == NULL) {
+        Py_XDECREF(module);
         return NULL;
+    }
+    secret = (uint64_t)PyObject_Hash(name); /* another one in each process */
+    Py_DECREF(name);
     page_type = new_type(module, &page_spec, "Page");
     pages_type = page_type == NULL ? NULL : new_type(module, &pages_spec, "Pages");
     walk_type = pages_type == NULL ? NULL : new_type(module, &walk_spec, NULL);
