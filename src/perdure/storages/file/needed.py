@@ -197,7 +197,7 @@ class Needed:
         unpack, descriptor = _NEEDED.unpack_from, view.file.descriptor
         next_one, tick, left = todo.pop, self._tick, _BETWEEN_TICKS
         ahead, start, last = b"", 0, -1  # a piece of the file, and where a header may begin in it
-        segment, keep, count, size_bytes = -1, todo.append, 0, 0
+        segment, keep, count, size_bytes = 0, kept.segment(0).append, 0, 0
         while todo:
             position = next_one()
             at = position - start
