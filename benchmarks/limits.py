@@ -61,7 +61,7 @@ _LIMITS = {
         PURE: "the sync, see the ratio without; of 2.9 µs an object beside it, planning is 1.4",
     },
     ("pack", ""): {
-        PURE: "of 2.6 µs of processor time an object, 0.9 are the references, by the standard "
+        PURE: "of 2.2 µs of processor time an object, 0.8 are the references, by the standard "
         "library's unpickler, and 0.5 the copy"
     },
     ("big-object", "write"): {

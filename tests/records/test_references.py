@@ -28,7 +28,7 @@ OID = b"C\x08" + p64(5)
 
 
 @pytest.fixture(
-    params=[pure_references, chosen_references, ReferenceFinder()],
+    params=[pure_references, chosen_references, ReferenceFinder().find],
     ids=["pure", "chosen", "one after the other"],
 )
 def references(request: pytest.FixtureRequest) -> Any:
@@ -156,7 +156,7 @@ class _Explodes:
 
 
 @pytest.mark.parametrize(
-    "find", [chosen_references, pure_references, ReferenceFinder(), all_references]
+    "find", [chosen_references, pure_references, ReferenceFinder().find, all_references]
 )
 def test_every_cut_of_a_record_is_a_typed_error(find: Any) -> None:
     record = every_kind()
@@ -195,7 +195,7 @@ def test_references_are_those_that_zodb_finds(state: Any) -> None:
 
 
 def test_a_finder_finds_the_same_in_any_row_of_records() -> None:
-    find, random = ReferenceFinder(), Random(7)
+    find, random = ReferenceFinder().find, Random(7)
     sound = list(records(7, 300))
     for number in range(1500):
         record = random.choice(sound)
@@ -217,7 +217,7 @@ def test_a_finder_finds_the_same_in_any_row_of_records() -> None:
 
 
 def test_a_finder_knows_how_records_begin_and_skips_no_reference() -> None:
-    find = ReferenceFinder()
+    find = ReferenceFinder().find
     refers = b"\x80\x03" + OID + b"Q."
     plain, other = HEAD + refers, HEAD.replace(b"Thing", b"Other") + refers
     alike = HEAD.replace(b"q\x00.", b"q\x00N\x86.") + refers  # the same class, another pickle

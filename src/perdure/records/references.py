@@ -164,7 +164,8 @@ class ReferenceFinder:
         self._heads: dict[bytes, _Head] = {}
         self._head = _NO_HEAD
 
-    def __call__(self, record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
+    def find(self, record: bytes, oids: list[bytes] | None = None) -> list[bytes]:
+        """Return what `pure_references` does."""
         if len(record) >= LARGE:
             return pure_references(record, oids)
         stored, (head, memo) = self._stored, self._head

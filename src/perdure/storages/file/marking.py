@@ -148,5 +148,5 @@ def needs_of(view: View, moment: Moment, references: References | None, tick: Ti
     if native.filescan and (references is None or references is known_references):
         return MarkedNeeds(view, moment, references, tick)
     if references is known_references:
-        references = ReferenceFinder()
+        references = ReferenceFinder().find
     return Needed(view, moment, references, tick)

@@ -43,6 +43,8 @@ _HEADER_SIZE: Final = RECORD_HEADER.size
 _NEEDED: Final = Struct(">8s26xQ")
 """Of a record's header, the oid and the size of the data."""
 
+from_bytes = int.from_bytes
+
 Tick = Callable[[], object]
 """Called now and then; what it raises ends the work."""
 
@@ -123,7 +125,6 @@ class Needed:
         self._moment = moment
         self._references = references
         self._tick = tick
-        self._todo = array("Q")
         self.kept = Kept()
 
     def find(self, also: list[bytes]) -> Kept:
@@ -143,11 +144,9 @@ class Needed:
                 f"{self._view.file.path}: there is no root object, so all would be garbage; "
                 "pack without gc"
             )
-        self._reach([ROOT_OID, *also])
+        self._mark([ROOT_OID, *also], references)
         for transaction in transactions(self._view, self._moment.boundary, self._moment.end):
-            self._reach(self._named_by(transaction))
-            self._mark(references)
-        self._mark(references)
+            self._mark(self._named_by(transaction), references)
         return self.kept
 
     def garbage_named_by(self, transaction: Transaction) -> list[bytes]:
@@ -175,30 +174,30 @@ class Needed:
             position = self._view.previous(oid, position)
         return position
 
-    def _reach(self, oids: list[bytes]) -> None:
-        get, add, end = self._moment.current.pages.get, self._todo.append, self._moment.end
-        for oid in oids:
-            page = get(oid[:6])
-            if page is None:
-                continue
-            suffix = oid[6:]
-            value = page.get(suffix)
-            if value is None or value == _REACHED:
-                continue
-            page[suffix] = _REACHED
-            position = int.from_bytes(value, "big")
-            if position >= end:
-                position = self._before_end(oid, position)
-            if position:
-                add(position)
-
-    def _mark(self, references: References) -> None:
-        todo, view, kept, reach = self._todo, self._view, self.kept, self._reach
+    def _mark(self, oids: list[bytes], references: References) -> None:
+        """Keep these objects, and all that can be reached from them."""
+        view, kept, todo, end = self._view, self.kept, array("Q"), self._moment.end
+        get_page, add, next_one = self._moment.current.pages.get, todo.append, todo.pop
         unpack, descriptor = _NEEDED.unpack_from, view.file.descriptor
-        next_one, tick, left = todo.pop, self._tick, _BETWEEN_TICKS
         ahead, start, last = b"", 0, -1  # a piece of the file, and where a header may begin in it
         segment, keep, count, size_bytes = 0, kept.segment(0).append, 0, 0
-        while todo:
+        while True:
+            for oid in oids:
+                page = get_page(oid[:6])
+                if page is None:
+                    continue
+                suffix = oid[6:]
+                value = page.get(suffix)
+                if value is None or value == _REACHED:
+                    continue
+                page[suffix] = _REACHED
+                position = from_bytes(value, "big")
+                if position >= end:
+                    position = self._before_end(oid, position)
+                if position:
+                    add(position)
+            if not todo:
+                break
             position = next_one()
             at = position - start
             if not 0 <= at <= last:
@@ -208,27 +207,24 @@ class Needed:
                 if last < 0:
                     view.file.record_header(position)  # which says what is wrong
             oid, size = unpack(ahead, at)
-            end = at + _HEADER_SIZE + size
-            if size and end <= len(ahead):
-                data = ahead[at + _HEADER_SIZE : end]
+            behind = at + _HEADER_SIZE + size
+            if size and behind <= len(ahead):
+                data = ahead[at + _HEADER_SIZE : behind]
             elif view.origin(oid, position):
                 data = view.data_at(oid, position)
                 size = len(data)
             else:
+                oids = []
                 continue  # it was gone
             if position >> _SEGMENT_BITS != segment:
                 segment = position >> _SEGMENT_BITS
                 keep = kept.segment(segment).append
             keep(position)
-            count += 1
             size_bytes += size
-            found = references(data)
-            if found:
-                reach(found)
-            left -= 1
-            if not left:
-                left = _BETWEEN_TICKS
-                tick()
+            oids = references(data)
+            count += 1
+            if not count % _BETWEEN_TICKS:
+                self._tick()
         kept.count += count
         kept.size_bytes += count * _HEADER_SIZE + size_bytes
 
