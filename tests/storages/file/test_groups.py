@@ -18,7 +18,7 @@ class Disk:
         self.syncs = 0
         self.started = threading.Semaphore(0)
         self.proceed = threading.Semaphore(0)
-        self.broken: OSError | None = None
+        self.broken: Exception | None = None
 
     def sync(self) -> None:
         self.syncs += 1
@@ -57,7 +57,7 @@ class Queue:
         def run() -> None:
             try:
                 self.queue.complete(written, func or self.told.append)
-            except StorageSystemError as error:
+            except (StorageSystemError, MemoryError) as error:
                 self.errors.append(error)
 
         thread = threading.Thread(target=run)
@@ -176,6 +176,19 @@ def test_who_waits_for_company_goes_on_when_somebody_else_synced(
     queue.queue.make_durable(EVERYTHING)
     queue.finish()
     assert queue.visible == [p64(number) for number in (1, 2, 3)]
+
+
+def test_whatever_ends_the_thread_that_leads_another_one_leads(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "_PATIENCE", 1e-3)
+    committed_together(queue)
+    for _ in range(2):
+        assert queue.disk.started.acquire(timeout=10)
+        queue.disk.broken = MemoryError()  # from the second sync on
+        queue.disk.proceed.release()
+    queue.finish()
+    assert len(queue.errors) == 2
 
 
 def test_a_sync_that_fails_ends_the_wait_for_company(

@@ -146,6 +146,7 @@ class CommitQueue:
         patience_s = _PATIENCE * self._sync_s
         while True:
             with self._lock:
+                written.bed = None  # it is up, whatever woke it
                 if self._host is written:
                     self._host = None
                 durable = written.end <= self._durable
@@ -200,12 +201,14 @@ class CommitQueue:
 
     def _wake_some(self) -> None:
         """Wake whose turn it is, and who is to sync next; only with the lock."""
-        for number, written in enumerate(self.waiting):
-            if self._durable < written.end:
+        waiting = self.waiting
+        if waiting and waiting[0].end <= self._durable:
+            _wake(waiting[0])
+        for written in waiting:
+            # One without a bed is not there yet, or its thread was interrupted.
+            if written.end > self._durable and written.bed is not None:
                 _wake(written)
                 break
-            if number == 0:
-                _wake(written)
 
     def _leave(self) -> None:
         with self._lock:
