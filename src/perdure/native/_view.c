@@ -94,8 +94,9 @@ static void records_dealloc(PyObject *op) {
 
 /* Read the header of a record, and what follows if that costs nothing; return how much. */
 static Py_ssize_t read_header(struct blocks *blocks, int64_t place, unsigned char *ahead) {
-    if (blocks->set_count && place + HEADER_SIZE <= blocks->end)
-        return copy_from_blocks(blocks, place, HEADER_SIZE, ahead) ? HEADER_SIZE : 0;
+    if (blocks->set_count && place + HEADER_SIZE <= blocks->end &&
+        copy_from_blocks(blocks, place, HEADER_SIZE, ahead))
+        return HEADER_SIZE;
     return read_at(blocks->descriptor, ahead, READ_AHEAD, place);
 }
 
@@ -114,12 +115,10 @@ static PyObject *read_data(struct blocks *blocks, int64_t place, const unsigned 
     if (got > size)
         got = size;
     memcpy(into, ahead + HEADER_SIZE, (size_t)got);
-    if (got == size)
-        done = 1;
-    else if (blocks->set_count && start + size <= blocks->end && size <= LARGEST_KEPT)
-        done = copy_from_blocks(blocks, start + got, size - got, into + got);
-    else
-        done = read_at(blocks->descriptor, into + got, (size_t)(size - got), start + got) ==
+    done = got == size ||
+           (blocks->set_count && start + size <= blocks->end && size <= LARGEST_KEPT &&
+            copy_from_blocks(blocks, start + got, size - got, into + got)) ||
+           read_at(blocks->descriptor, into + got, (size_t)(size - got), start + got) ==
                size - got;
     if (!done)
         Py_CLEAR(data);

@@ -5,9 +5,11 @@
    when they were read; what is behind it may be written over. The block that has the end
    is read again when more of it is wanted.
 
-   Blocks are kept in sets of two, by their number, and the one not used for longer is replaced:
-   at most two blocks for each set, and one to read into. What it is on error, or where the file
-   has become shorter, is for the caller to find out: no bytes are returned.
+   Blocks are kept in sets of two, by their number: at most two for each set, and one to read
+   into. Where a set is full, only every eighth block that is missed takes the place of the one
+   not used for longer: to read a block costs more than to read a record, which pays only if
+   the block is still there when it is wanted again. What is not kept, cannot be read, or is not
+   in the file any more is for the caller to read: no bytes are returned.
 
    The GIL guards all of it, and is released while a block is read: into memory of its own,
    which takes its place in the set afterwards. A pointer that is returned is good until the
@@ -29,6 +31,7 @@
 
 #define BLOCK_SHIFT 12
 #define BLOCK_SIZE ((int64_t)1 << BLOCK_SHIFT)
+#define REPLACING_EVERY 8
 
 struct block {
     int64_t number;
@@ -47,6 +50,7 @@ struct blocks {
     struct block_set *sets; /* made with the first block */
     unsigned char *spare;   /* to read into, or NULL */
     Py_ssize_t reads;       /* how many blocks were read */
+    unsigned missed;        /* how many were not there, in full sets */
 };
 
 static Py_ssize_t read_at(int descriptor, unsigned char *into, size_t size, int64_t position) {
@@ -108,7 +112,13 @@ static struct block *read_block(struct blocks *blocks, int64_t number) {
     return &set->recent;
 }
 
-/* Return the first `size` bytes of a block; NULL where that many cannot be had. */
+/* Whether to read a block that is not there. */
+static inline int is_worth_reading(struct blocks *blocks, int64_t number) {
+    return blocks->sets == NULL || set_of(blocks, number)->other.data == NULL ||
+           ++blocks->missed % REPLACING_EVERY == 0;
+}
+
+/* Return the first `size` bytes of a block; NULL where that many are not had. */
 static inline const unsigned char *block_start(struct blocks *blocks, int64_t number,
                                                Py_ssize_t size) {
     struct block *found = NULL;
@@ -123,12 +133,12 @@ static inline const unsigned char *block_start(struct blocks *blocks, int64_t nu
             found = &set->recent;
         }
     }
-    if (found == NULL || found->size < size)
+    if (found == NULL ? is_worth_reading(blocks, number) : found->size < size)
         found = read_block(blocks, number);
     return found == NULL || found->size < size ? NULL : found->data;
 }
 
-/* Copy bytes that are below the visible end; 0 where they cannot be had. */
+/* Copy bytes that are below the visible end; 0 where they are not had. */
 static inline int copy_from_blocks(struct blocks *blocks, int64_t position, Py_ssize_t size,
                                    unsigned char *into) {
     while (size > 0) {

@@ -84,7 +84,7 @@ class View:
     def pure_keep(self, kept_bytes: int) -> None:
         """Do it for `pure_load_before`."""
         self._blocks = Blocks(self.file, kept_bytes)
-        self._block = self._blocks.recent.get
+        self._block = self._blocks.kept.get
 
     def publish(self, tid: bytes, positions: dict[bytes, int], end: int) -> None:
         """Make a transaction visible that ends at `end` of the file."""
@@ -155,7 +155,7 @@ class View:
         """
         try:
             at = position & MASK
-            block = self._blocks.get(position >> SHIFT, self.end)
+            block = self._blocks.read(position >> SHIFT, self.end)
             if len(block) >= at + _HEADER_SIZE:
                 return block, at
             return pread(self._descriptor, _READ_AHEAD, position), 0
