@@ -217,7 +217,9 @@ def test_what_is_no_page_is_refused() -> None:
         assert outcome(pages.__setitem__, key, native.Page()) is TypeError
         assert outcome(pages.load, key, b"") is TypeError
     assert outcome(pages.__setitem__, b"123456", fsBucket()) is TypeError
-    assert outcome(pages.load, b"123456", b"1234567") is ValueError
+    for prefix in (b"123456", b"654321"):
+        assert outcome(pages.load, prefix, b"1234567") is ValueError
+    assert list(pages) == [b"123456"]
     assert outcome(pages.enter, []) is TypeError
     assert outcome(pages.position, 5) is TypeError
     assert outcome(native.Pages().popitem) is KeyError

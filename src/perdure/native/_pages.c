@@ -326,9 +326,10 @@ static PyObject *pages_remember(PyObject *self, PyObject *args) {
 }
 
 static PyObject *pages_load(PyObject *self, PyObject *args) {
+    Pages *pages = (Pages *)self;
     PyObject *prefix, *packed, *page;
     const unsigned char *name;
-    int taken;
+    int is_new, taken;
     if (!PyArg_ParseTuple(args, "OO", &prefix, &packed))
         return NULL;
     name = key_bytes(prefix, INDEX_PREFIX_SIZE);
@@ -336,10 +337,13 @@ static PyObject *pages_load(PyObject *self, PyObject *args) {
         PyErr_SetString(PyExc_TypeError, "a key of pages is 6 bytes");
         return NULL;
     }
-    page = Py_XNewRef(page_for((Pages *)self, prefix_at(name)));
-    if (page == NULL)
+    page = Py_XNewRef(find_page(pages, prefix_at(name)));
+    is_new = page == NULL;
+    if (is_new && (page = new_page()) == NULL)
         return NULL;
-    taken = take_packed(page, packed, 1, ((Pages *)self)->arena);
+    taken = take_packed(page, packed, 1, pages->arena);
+    if (taken == 0 && is_new)
+        taken = put_page(pages, prefix_at(name), Py_NewRef(page));
     Py_DECREF(page);
     if (taken < 0)
         return NULL;
