@@ -12,6 +12,7 @@ from BTrees.fsBTree import fsBucket
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perdure import native as in_use
 from perdure.ids import ZERO, after, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
@@ -301,6 +302,7 @@ def test_nothing_can_be_expected_but_a_size() -> None:
     native.Pages().expect((1 << 64) - 1)  # more than there is: nothing is prepared
 
 
+@pytest.mark.skipif(not in_use.pages, reason="native code is switched off")
 def test_the_index_of_a_file_may_have_pages_of_either_kind(tmp_path: Path) -> None:
     with closing(FileStorage(tmp_path / "data.fs", operations=Unsynced())) as storage:
         oids = [*map(p64, range(1, 300)), p64(1 << 40)]

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from perdure.ids import ZERO, after, p64
+from perdure.ids import ZERO, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
-from perdure.storages.file.index import PositionIndex
 from samples.file_operations import Unsynced
 
 reads = pytest.importorskip("perdure.native._reads", reason="it is not built")
@@ -44,14 +43,14 @@ def test_wrong_arguments_are_refused() -> None:
 def test_nothing_is_leaked(storage: FileStorage) -> None:
     import tracemalloc
 
-    read = commit(storage, {p64(n): b"x" * 2000 for n in range(1, 50)})
+    for n in range(5):
+        commit(storage, {p64(1): b"x" * 20 * (n + 1), p64(2): b"y"})
     view = storage._opened()
-    positions = {p64(n): n for n in range(1, 50)}
+    descriptor, position = view.file.descriptor, view.index.get(p64(1))
 
     def all_of_it() -> None:
-        PositionIndex().update(positions)
-        for oid in positions:
-            view.native_load_before(oid, after(read))
+        revisions, _ = reads.history(descriptor, p64(1), position, 5)
+        assert [each["size"] for each in revisions][:2] == [100, 80]
 
     all_of_it()
     tracemalloc.start()

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import transaction
 
-from perdure import DB, PersistentMapping
+from perdure import DB, PersistentMapping, native
 from perdure.errors import ConnectionStateError
 from perdure.ids import ZERO
 from perdure.objects.registration import Registration
 
-relying = pytest.importorskip("perdure.native._relying", reason="it is not built")
+pytestmark = pytest.mark.skipif(not native.relying, reason="it is not in use")
 
 
 @pytest.fixture

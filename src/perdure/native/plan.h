@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef Py_GIL_DISABLED
+#error "this relies on the GIL; without it, Perdure uses what it has in Python"
+#endif
+
 typedef struct {
     PyObject *oid;  /* bytes, 8 of them */
     PyObject *data; /* a record, or what stands for it; NULL for None */

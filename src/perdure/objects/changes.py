@@ -36,18 +36,21 @@ class Changes:
     @property
     def created(self) -> dict[bytes, bool]:
         """The objects stored as new; see above."""
-        created, stored = self.known_created, self.stored
-        for obj in stored[self._looked_at :]:
+        self._find_created()
+        return self.known_created
+
+    def _find_created(self) -> None:
+        for obj in self.stored[self._looked_at :]:
             if obj._p_serial == ZERO:
-                created.setdefault(obj._p_oid, True)
-        self._looked_at = len(stored)
-        return created
+                self.known_created.setdefault(obj._p_oid, True)
+        self._looked_at = len(self.stored)
 
     def forget_stored(self, oids: set[bytes]) -> None:
         """Take out of what was stored the objects with these oids."""
+        self._find_created()
         self.stored[:] = [obj for obj in self.stored if obj._p_oid not in oids]
         self.stored_oids[:] = [oid for oid in self.stored_oids if oid not in oids]
-        self._looked_at = min(self._looked_at, len(self.stored))
+        self._looked_at = len(self.stored)
 
     def forget_saved(self) -> None:
         """Forget what a savepoint has taken over."""
