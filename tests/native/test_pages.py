@@ -65,7 +65,8 @@ def compare(page: Any, bucket: fsBucket) -> None:
     assert outcome(page.maxKey) == outcome(bucket.maxKey)
     again = native.Page().fromString(bucket.toString())
     assert again.toString() == bucket.toString()
-    for suffix in [*bucket, *(number.to_bytes(2, "big") for number in EDGES)]:
+    there = list(bucket)
+    for suffix in [*there[:: 1 + len(there) // 200], *(n.to_bytes(2, "big") for n in EDGES)]:
         assert page.get(suffix) == again.get(suffix) == bucket.get(suffix)
 
 
@@ -89,8 +90,8 @@ def test_a_page_does_what_a_bucket_does(
     compare(page, bucket)
 
 
-@pytest.mark.parametrize("count", [1, 2, 63, 255, 256, 257, 700, 1500, 4095, 4097, 9000])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("count", [1, 2, 64, 255, 257, 700, 4097])
+@pytest.mark.parametrize("seed", range(5))
 def test_pages_of_many_entries_do_what_buckets_do(seed: int, count: int) -> None:
     page, bucket = native.Page(), fsBucket()
     entries = spread(seed * 100 + count, count)
