@@ -94,6 +94,7 @@ class FileStorage:
     only when the storage is closed. `progress` is told of a long scan while it opens. With
     `verify_reads`, a transaction's checksum is verified when one of its records is loaded for
     the first time: `CorruptDataError` in place of data that the disk has changed.
+    Up to 16 MiB of the file are kept in memory, nothing with `verify_reads`.
 
     Raises `FileLockedError`, `FileMissingError`, `FileAccessError`,
     `FileStorageFormatError` for what is not a data file, and `CorruptDataError`
