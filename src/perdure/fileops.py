@@ -7,10 +7,15 @@ leave behind. Reading does not change anything and goes around it.
 
 import errno
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["FileOperations", "write_all"]
+
+# The content and the size, but not the times: where those alone changed, the file system
+# has nothing to write.
+_sync = os.fsync if sys.platform == "darwin" else os.fdatasync
 
 
 class FileOperations:
@@ -29,7 +34,7 @@ class FileOperations:
 
     def sync(self, descriptor: int) -> None:
         """Return when all that was written to the file is on the disk."""
-        os.fsync(descriptor)
+        _sync(descriptor)
 
     def truncate(self, descriptor: int, size: int) -> None:
         os.ftruncate(descriptor, size)

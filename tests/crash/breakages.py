@@ -76,8 +76,8 @@ def _packed_without_a_sync(patch: pytest.MonkeyPatch) -> None:
 
 
 def _cut_before_set_aside(patch: pytest.MonkeyPatch) -> None:
-    def set_aside(operations: FileOperations, file: DataFile, size: int, position: int) -> Path:
-        rest = file.read(position, size - position)
+    def set_aside(operations: FileOperations, file: DataFile, end: int, position: int) -> Path:
+        rest = file.read(position, end - position)
         operations.truncate(file.descriptor, position)
         operations.sync(file.descriptor)
         path = tail._free_name(file.path)
@@ -89,6 +89,10 @@ def _cut_before_set_aside(patch: pytest.MonkeyPatch) -> None:
         return path
 
     patch.setattr(opening, "set_aside", set_aside)
+
+
+def _all_taken_for_a_reserve(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(opening, "written_end", lambda file, position, size: position)
 
 
 def _no_checksums(patch: pytest.MonkeyPatch) -> None:
@@ -141,6 +145,9 @@ BREAKAGES: Final[dict[str, Breakage]] = {
     "the status before the data": Breakage(_status_before_the_data, "aborts"),
     "a pack that is not synced": Breakage(_packed_without_a_sync, "pack"),
     "cutting before setting aside": Breakage(_cut_before_set_aside, "groups", "while recovering"),
+    "taking what a crash left for a reserve": Breakage(
+        _all_taken_for_a_reserve, "groups_of_reserves", "while recovering"
+    ),
     "no checksums": Breakage(_no_checksums, "groups"),
     "a trailer that can be lost alone": Breakage(_trailers_that_a_crash_tears_off, "long_notes"),
     "cutting without a sync": Breakage(_cut_without_a_sync, "aborts"),

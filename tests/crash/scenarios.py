@@ -10,6 +10,7 @@ from perdure.interfaces import TransactionMetaData
 from perdure.storages.file.format import (
     NUMBER,
     RECORD_HEADER,
+    STATUS_OFFSET,
     TRANSACTION_HEADER,
     extension_field_size,
 )
@@ -225,11 +226,56 @@ def beginning_anew(script: Script) -> None:
     script.close()
 
 
+def reserves(script: Script) -> None:
+    """Small reserves, which are used up, up to a few bytes and exactly, and overrun."""
+    script.reserve_bytes = 4096
+    script.open()
+    script.commit({oid(0): b"root"})
+    for number, left_bytes in enumerate((17, 0), 1):
+        _leave(script, left_bytes)
+        script.commit({oid(number): b"y"})
+    script.close()
+
+
+def _leave(script: Script, left_bytes: int) -> None:
+    """Commit what leaves so many bytes of a reserve."""
+    fixed = TRANSACTION_HEADER.size + extension_field_size(b"") + len("19 ")
+    fixed += RECORD_HEADER.size + NUMBER.size
+    # Where it is overwritten next, a reserve has its header, and zeros up to the file's end.
+    content = script.path.read_bytes() if script.size else b""
+    begins = max(len(content.rstrip(b"\0")) - STATUS_OFFSET - 1, 0)
+    script.commit({oid(9): b"l" * max(len(content) - left_bytes - begins - fixed, 0)})
+
+
+def groups_of_reserves(script: Script) -> None:
+    """Threads that share syncs, and overwrite a reserve meanwhile, up to its end and on."""
+    script.reserve_bytes = 4096
+    script.open()
+    script.commit({oid(0): b"root"})
+    script.group({oid(1): b"a"}, {oid(2): b"b" * 300}, {oid(3): b"c" * _LARGE})
+    script.group({oid(1): b"d" * 700}, {oid(2): b"e"}, {oid(4): b"f" * _LARGE}, {oid(5): b"g"})
+    script.group({oid(1): b"h"}, {oid(2): b"i"})
+    script.drop()
+
+
+def _without_reserve(scenario: Scenario) -> Scenario:
+    def run(script: Script) -> None:
+        script.reserve_bytes = 0
+        scenario(script)
+
+    run.__name__ = f"{scenario.__name__}_without_reserve"
+    return run
+
+
 SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
     {
         scenario.__name__: scenario
         for scenario in (
             commits,
+            _without_reserve(commits),
+            _without_reserve(groups),
+            reserves,
+            groups_of_reserves,
             aborts,
             long_notes,
             extensions,
@@ -246,5 +292,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
         )
     }
 )
-GROUPED: Final = frozenset(("groups", "noted_groups"))
+GROUPED: Final = frozenset(
+    ("groups", "groups_without_reserve", "groups_of_reserves", "noted_groups")
+)
 """Those that need several threads."""

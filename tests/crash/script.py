@@ -24,6 +24,7 @@ from perdure.fileops import FileOperations
 from perdure.ids import ZERO, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
+from perdure.storages.file.reserve import RESERVE_BYTES
 from perdure.testing.faults import Killed, Recording
 from perdure.testing.faults.operations import Mark
 from samples.file_operations import Unsynced
@@ -65,6 +66,7 @@ class Script:
     recording itself. `tolerant` scripts go on after an error, and keep it in
     `errors`; the others raise it. With `lasting`, what fails goes on failing.
     `packs`, `history`, `marks` and `begun` are those of the run before on the same files.
+    `reserve_bytes` is the storage's when it is opened.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Script:
         self._tolerant = tolerant
         self.earlier_marks = tuple(marks)
         self.begun = begun
+        self.reserve_bytes = RESERVE_BYTES
         self._packed = 0
         self._lock = threading.Lock()
 
@@ -116,7 +119,12 @@ class Script:
             self.packs[pack] = Pack((), frozenset(range(len(self.history))))
             self.recording.mark(Packing(pack))
         with self._allowed():
-            self.storage = FileStorage(self.path, operations=self._operations, **options)
+            self.storage = FileStorage(
+                self.path,
+                operations=self._operations,
+                reserve_bytes=self.reserve_bytes,
+                **options,
+            )
             expected = expectation(self.marks)
             there = {seen.tid for seen in shown(self.storage)}
             for number in sorted(expected.in_flight):

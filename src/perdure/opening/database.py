@@ -11,6 +11,7 @@ from perdure.objects.database import Database
 from perdure.storages.file import FileStorage
 from perdure.storages.file.checkpoints import CHECKPOINT_BYTES
 from perdure.storages.file.loading import Progress
+from perdure.storages.file.reserve import RESERVE_BYTES
 from perdure.storages.file.storage import Packer
 
 __all__ = ["DB", "ClassFactory"]
@@ -59,10 +60,11 @@ class DB(Database):
         checkpoint_bytes: int | None = CHECKPOINT_BYTES,
         progress: Progress | None = None,
         verify_reads: bool = False,
+        reserve_bytes: int = RESERVE_BYTES,
     ) -> None:
         given = storage
         of_file = create, read_only, stop, quota, pack_gc, pack_keep_old, packer, blob_dir
-        more = checkpoint_bytes, progress, verify_reads
+        more = checkpoint_bytes, progress, verify_reads, reserve_bytes
         if isinstance(storage, str):
             _refuse_address(storage)
         if isinstance(storage, str | PathLike):
@@ -72,8 +74,9 @@ class DB(Database):
                 checkpoint_bytes=checkpoint_bytes,
                 progress=progress,
                 verify_reads=verify_reads,
+                reserve_bytes=reserve_bytes,
             )
-        elif (of_file, more) != (_OF_FILE, (CHECKPOINT_BYTES, None, False)):
+        elif (of_file, more) != (_OF_FILE, (CHECKPOINT_BYTES, None, False, RESERVE_BYTES)):
             raise TypeError("options of a file are for a database that is given by its path")
         elif storage is None:
             from perdure.storages.memory import MappingStorage  # brings BTrees, so it is slow

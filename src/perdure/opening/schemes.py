@@ -17,6 +17,7 @@ from perdure.opening.registry import Scheme
 from perdure.opening.writing import address_text
 from perdure.storages.file import FileStorage
 from perdure.storages.file.checkpoints import CHECKPOINT_BYTES
+from perdure.storages.file.reserve import RESERVE_BYTES
 from perdure.storages.memory import MappingStorage
 
 __all__ = ["SCHEMES"]
@@ -39,6 +40,7 @@ def _open_file(address: Address, layers: Sequence[Storage]) -> Storage:
         checkpoint_bytes=options.get("checkpoint_bytes", CHECKPOINT_BYTES),
         stop=options.get("stop"),
         verify_reads=options.get("verify_reads", False),
+        reserve_bytes=options.get("reserve_bytes", RESERVE_BYTES),
     )
     if not options.get("demostorage"):
         return storage
@@ -86,6 +88,7 @@ SCHEMES = (
                 "path": PATH,
                 "quota": SIZE,
                 "read_only": FLAG,
+                "reserve_bytes": SIZE,
                 "stop": TIME,
                 "verify_reads": FLAG,
             },

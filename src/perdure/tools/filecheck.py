@@ -12,6 +12,7 @@ from perdure.ids import ZERO, oid_repr, tid_repr
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.format import MAGIC, NUMBER, RECORD_HEADER
 from perdure.storages.file.positions import PurePositions, index_of
+from perdure.storages.file.reserve import written_end
 from perdure.storages.file.resync import next_sound
 from perdure.storages.file.scan import Scanner, Transaction, Unsound, examine_again
 from perdure.storages.file.tail import is_torn
@@ -157,6 +158,8 @@ class FileCheck:
         """Report a transaction that is not sound; return the next one to look at, if any."""
         position, found, expected = unsound.position, unsound.found, unsound.expected
         scanner = Scanner(self._file, self._size)
+        if unsound.unfinished and written_end(self._file, self._end, self._size) == self._end:
+            return None  # a reserve
         if unsound.unfinished:
             self._findings.append(UnfinishedEnd(self._end, found, expected))
             return None

@@ -33,6 +33,7 @@ from perdure.storages.file.format import MAGIC
 from perdure.storages.file.iterate import read_transaction
 from perdure.storages.file.lock import FileLock
 from perdure.storages.file.openfile import access, open_data_file
+from perdure.storages.file.reserve import end_without_reserve
 from perdure.storages.file.resync import next_sound
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
 from perdure.tools.progress import Progress
@@ -166,7 +167,7 @@ class _Recovery:
         self._file = file
         self._storage = storage
         self._progress = progress
-        self._size = file.size()
+        self._size = end_without_reserve(file, len(MAGIC), file.size())
         self._transactions = self._records = 0
         self._last_tid = ZERO
         self._lost: list[Doubt] = []

@@ -95,7 +95,7 @@ def test_an_undo_of_what_was_changed_since_is_looked_at_one_by_one(storage: File
 def test_a_damaged_transaction_is_not_undone(storage: FileStorage, tmp_path: Path) -> None:
     write(storage, {A: cell(2), p64(2): cell(3)})
     with (tmp_path / "data.fs").open("r+b") as file:
-        file.seek(-20, os.SEEK_END)
+        file.seek(storage.getSize() - 20)
         file.write(b"\xff")
     with pytest.raises(CorruptDataError):
         undo(storage, undo_id(storage))

@@ -91,8 +91,8 @@ def test_a_commit_that_finds_no_room_leaves_nothing_and_can_be_tried_again(place
     end = storage.getSize()
     filler = fill_up(place, left=2)
     with pytest.raises(FileAccessError, match="No space left on device; nothing of the"):
-        write(storage, {B: cell("x" * 50_000)})
-    assert path.stat().st_size == end
+        write(storage, {B: cell("x" * 150_000)})  # more than its reserve has room for
+    assert path.stat().st_size == storage.getSize() == end
     assert storage.load(A) == (cell(1), tid)
     assert write(storage, {A: cell(2)}).tid > tid  # a small one still fits
 
@@ -115,7 +115,7 @@ def test_an_index_that_finds_no_room_costs_a_scan_and_nothing_else(place: Path) 
 
 def test_a_pack_that_finds_no_room_leaves_the_file_as_it_was(place: Path) -> None:
     path = place / "data.fs"
-    storage = FileStorage(path)
+    storage = FileStorage(path, reserve_bytes=0)
     for number in range(4):
         tid = write(storage, {A: cell(str(number) * 20_000)}).tid
     filler = fill_up(place, left=1)

@@ -217,13 +217,13 @@ def test_what_a_killed_pack_left_is_removed_on_opening(storage: FileStorage, pat
 def test_an_estimate_says_what_goes_and_changes_nothing(
     storage: FileStorage, path: Path, gc: bool
 ) -> None:
-    data = path.read_bytes()
+    data, size = path.read_bytes(), storage.getSize()
     estimate = storage.pack_estimate(FAR, references, gc)
     assert path.read_bytes() == data
     objects, revisions = len(storage), sum(len(list(t)) for t in storage.iterator())
     storage.pack(FAR, references, gc)
     left = sum(len(list(t)) for t in storage.iterator())
-    gone = len(data) - storage.getSize()
+    gone = size - storage.getSize()
     assert estimate == PackEstimate(objects - len(storage), revisions - left, gone)
 
 

@@ -71,10 +71,23 @@ def test_a_file_that_grows_has_any_size_between_and_zeros_where_nothing_arrived(
 
 def test_of_a_large_write_few_sizes_are_looked_at() -> None:
     grown = disk(f=b"")
-    grown.apply(Wrote(1, 0, bytes(100 * SECTOR_SIZE)))
+    grown.apply(Wrote(1, 0, b"x" * 100 * SECTOR_SIZE))
     sizes = {len(grown.contents([1] * 100 + [n]).files["f"]) for n in range(6)}
     assert sizes == {0, *(SECTOR_SIZE * n for n in (1, 2, 98, 99, 100))}
     assert prod(grown.dimensions()) == 2**100 * 6
+
+
+def test_what_is_overwritten_with_the_same_makes_no_difference() -> None:
+    overwritten = disk(f=A + B)
+    overwritten.apply(Wrote(1, 0, A + C))
+    assert overwritten.dimensions() == [2, 1]
+    overwritten.apply(Wrote(1, SECTOR_SIZE, B))
+    assert overwritten.dimensions() == [3, 1]
+
+
+def test_what_is_overwritten_with_the_same_after_a_failed_sync_reaches_the_disk() -> None:
+    again = Wrote(1, 0, B), SyncFailed(1), Wrote(1, 0, B), Synced(1)
+    assert contents(disk(f=A), *again) == {B}
 
 
 def test_each_of_several_writes_may_be_the_last_that_arrived() -> None:

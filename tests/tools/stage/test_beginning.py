@@ -82,7 +82,7 @@ def test_an_empty_database_is_refused(library: Library) -> None:
 
 
 def test_changes_that_are_somebodys_database_are_refused(library: Library) -> None:
-    other = perdure.DB(library.directory / "other.fs")
+    other = perdure.DB(library.directory / "other.fs", reserve_bytes=0)
     contents = (library.directory / "other.fs").read_bytes()
     with pytest.raises(StagingError, match="is a database, and holds no staged changes"):
         stage.prepare(library.production, other.storage)

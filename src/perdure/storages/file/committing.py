@@ -3,7 +3,8 @@
 Between `begin` and `vote` a transaction is only a plan. The vote takes the
 commit lock, makes sure of the plan, and appends the transaction with the status
 "unfinished"; a crash, or `abort`, leaves nothing of it. Finishing overwrites
-the status and gives the lock back; the sync is shared, see `groups`.
+the status and gives the lock back; the sync is shared, see `groups`. Small
+transactions overwrite zeros that were written ahead, see `reserve`.
 
 The blobs of a transaction are in place and durable before any of its bytes is in
 the file. What a crash leaves of them belongs to no transaction, and is removed
@@ -14,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -36,6 +37,7 @@ from perdure.storages.file.encoding import NOTHING_ENCODED, Encoded, Metadata, e
 from perdure.storages.file.format import STATUS_OFFSET, check_metadata
 from perdure.storages.file.groups import EVERYTHING, CommitQueue, Written
 from perdure.storages.file.reader import View
+from perdure.storages.file.reserve import RESERVE_BYTES, Reserve
 from perdure.storages.file.spool import Spool
 from perdure.storages.gate import Gate, Phase
 
@@ -74,7 +76,8 @@ class Committer:
     after `close`, everything but aborting is refused. `published` is called with the
     view and the bytes of each transaction that becomes visible, before the next one does.
     With `settled` False it is the first vote that makes sure of the name of the file,
-    and that what was cut off behind its end is gone.
+    and that what was cut off behind its end is gone. `reserve_bytes` limits what is
+    written ahead.
     """
 
     def __init__(
@@ -87,11 +90,13 @@ class Committer:
         blobs: BlobDirectory | None = None,
         published: Callable[[View, int], object] | None = None,
         settled: bool = True,
+        reserve_bytes: int = RESERVE_BYTES,
     ) -> None:
         self._operations = operations
         self._published = published
         self._directory = view.file.path.parent
         self._quota = quota
+        self._reserve_bytes = reserve_bytes
         self._resolve = resolve
         self._failed = failed
         self._blobs = blobs
@@ -170,7 +175,7 @@ class Committer:
             with self._file_lock:
                 self._refuse_if_closed()
                 self._refuse_if_replaced()
-                self._append(encoded)
+                self._append(encoded, draft.tid)
             if not encoded.sealed:
                 # Torn, it could pass for complete: all of it goes before the status.
                 self._queue.make_durable(EVERYTHING)
@@ -216,6 +221,7 @@ class Committer:
         self._gate.shut(partial(StorageClosedError, why))
         with self._file_lock:
             self._cut_off()  # what voted and will not finish
+            self._give_up_reserve()
             self._why_closed = self._why_closed or why
         self._gate.expel()
         self._queue.wait_until_empty()
@@ -225,6 +231,8 @@ class Committer:
         """Keep everybody from committing, when what is under way is visible."""
         with self._gate.exclusive():
             self._queue.wait_until_empty()
+            with self._file_lock:
+                self._give_up_reserve()  # a file that is packed away has none
             yield
 
     def switch(self, view: View) -> None:
@@ -242,6 +250,7 @@ class Committer:
     def _use(self, view: View) -> None:
         self._view = view
         self._end = view.end  # where the next transaction goes
+        self._reserve = Reserve(self._reserve_bytes, self._quota, view.end)
         self._queue: CommitQueue = CommitQueue(view.end, self._sync, self._publish, self._fail)
         self._records = CommittedRecords(view, self._queue)
 
@@ -292,16 +301,25 @@ class Committer:
             self._sync_directory()
             self._settled = True
 
-    def _append(self, encoded: Encoded) -> None:
+    def _append(self, encoded: Encoded, tid: bytes) -> None:
         self._unfinished = True
+        at, end, reserve = encoded.position, encoded.end, self._reserve
+        behind = reserve.behind(tid, at, end)
+        in_place = end < reserve.end
         try:
-            at = encoded.position
             for pieces in encoded.pieces:
+                if in_place and at + sum(map(len, pieces)) == end:
+                    pieces = [*pieces, behind]
                 at = self._write(pieces, at)
+            reserve.end = max(reserve.end, at)
         except OSError as error:
             self._cut_off()
             path = self._view.file.path
             raise FileAccessError(path, "write a transaction", error, _NOTHING_KEPT) from error
+        if behind and not in_place:
+            with suppress(OSError):  # a smaller one will do, or none
+                self._write([behind], end)
+            reserve.end = self._view.file.size()
 
     def _write(self, pieces: Sequence[bytes], position: int) -> int:
         return write_all(self._operations, self._view.file.descriptor, pieces, position)
@@ -314,8 +332,20 @@ class Committer:
             except OSError as error:
                 # What is left there could pass for a part of what is written over it.
                 raise self._fail(error) from error
+            self._reserve.end = self._end
             self._unfinished = False
             self._cut = True
+
+    def _give_up_reserve(self) -> None:
+        """Make the file end where its last transaction does."""
+        if self._reserve.end > self._end and not self._why_closed:
+            try:
+                self._operations.truncate(self._view.file.descriptor, self._end)
+            except OSError as error:
+                # Whoever reads the file, or opens it next, knows what that is.
+                log.warning("%s: its reserve could not be cut off: %s", self._view.file.path, error)
+            else:
+                self._reserve.end = self._end
 
     def _sync(self) -> None:
         # Called by one thread at a time: counting needs no lock.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from perdure.errors import FileReplacedError
 from perdure.interfaces import StorageWrapper
+from perdure.storages.file.format import STATUS_OFFSET
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Transaction
 
@@ -15,6 +16,8 @@ def later_transactions(view: View) -> Iterator[Transaction]:
 
     What is under way behind them is left alone: it may be finished later, or cut off.
     """
+    if view.file.read(view.end + STATUS_OFFSET, 1) in (b"", b"c"):
+        return  # the end of the file, or a reserve: there is no need to read more of it
     scanner = Scanner(view.file, view.file.size())
     position = view.end
     while position < scanner.limit:

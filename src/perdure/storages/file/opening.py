@@ -14,10 +14,13 @@ from perdure.blobs import BlobDirectory, open_blob_directory, pack_blobs
 from perdure.clock import time_of
 from perdure.fileops import FileOperations
 from perdure.ids import MAX_TID, ZERO
+from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.loading import Loading, Progress, index_path, load_view
 from perdure.storages.file.openfile import access, open_data_file
 from perdure.storages.file.pack import remove_leftover
 from perdure.storages.file.reader import View
+from perdure.storages.file.reserve import written_end
+from perdure.storages.file.scan import Unsound
 from perdure.storages.file.tail import set_aside, write_again
 
 __all__ = ["Opening"]
@@ -66,19 +69,29 @@ class Opening:
             loading = load_view(file, stop, progress)
             view, torn = loading.view, loading.torn
             self._warn_of_the_future(view.last_tid)
-            if torn is not None and not (self._read_only and torn.unfinished):
-                text = "%s, byte %d: found %s, expected %s; the file ends before this transaction"
-                log.warning(text, path, torn.position, torn.found, torn.expected)
             if not self._read_only:
-                if torn is not None:
-                    aside = set_aside(operations, file, file.size(), view.end)
-                    log.warning("%s: what stood behind its end is now in %s", path, aside)
-                # Readers are about to see what a process may not have synced that was
-                # killed, or failed to: its last commits, a cut, the name of the file.
-                if not loading.is_durable:
-                    write_again(operations, file, loading.durable, view.end)
-                    operations.sync_directory(path.parent)
+                self._settle(file, loading)
+            elif torn is not None and not torn.unfinished:
+                self._warn_of_the_end(torn)
         return loading
+
+    def _settle(self, file: DataFile, loading: Loading) -> None:
+        """Cut off what stands behind the end, and make sure of what stands before it."""
+        operations, end, torn = self._operations, loading.view.end, loading.torn
+        if torn is not None:
+            written = written_end(file, end, file.size())
+            if written > end or not torn.unfinished:
+                self._warn_of_the_end(torn)
+            if written > end:
+                aside = set_aside(operations, file, written, end)
+                log.warning("%s: what stood behind its end is now in %s", self._path, aside)
+            else:
+                operations.truncate(file.descriptor, end)  # nothing but a reserve
+        # Readers are about to see what a process may not have synced that was
+        # killed, or failed to: its last commits, a cut, the name of the file.
+        if not loading.is_durable:
+            write_again(operations, file, loading.durable, end)
+            operations.sync_directory(self._path.parent)
 
     def clean(self, blobs: BlobDirectory | None, view: View) -> None:
         """Remove blobs of transactions that never were, or that are not there any more."""
@@ -90,6 +103,10 @@ class Opening:
                 left += pack_blobs(blobs, MAX_TID, lambda oid, tid: False)
             if left:
                 log.info("%s: removed %d blobs of no transaction", blobs.path, left)
+
+    def _warn_of_the_end(self, torn: Unsound) -> None:
+        text = "%s, byte %d: found %s, expected %s; the file ends before this transaction"
+        log.warning(text, self._path, torn.position, torn.found, torn.expected)
 
     def _warn_of_the_future(self, last_tid: bytes) -> None:
         ahead_s = time_of(last_tid) - time.time() if last_tid != ZERO else 0.0

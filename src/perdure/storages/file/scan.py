@@ -70,12 +70,14 @@ class Transaction:
 
 def examine_again(file: DataFile, position: int) -> Transaction | Unsound:
     """Return what is at `position` by now: the writer of the file may have gone on meanwhile."""
+    earlier: Unsound | None = None
     while True:
-        size = file.size()
-        found = Scanner(file, size).examine(position)
-        # While it grows, what was read last can be newer than the size.
-        if isinstance(found, Transaction) or found.unfinished or file.size() == size:
+        found = Scanner(file, file.size()).examine(position)
+        # While it is written, what was read last can be newer than the size, and than the
+        # rest: until the same is found twice.
+        if isinstance(found, Transaction) or found.unfinished or found == earlier:
             return found
+        earlier = found
 
 
 class Scanner:

@@ -60,6 +60,7 @@ from perdure.storages.file.packing import Packing
 from perdure.storages.file.packs import Packs
 from perdure.storages.file.past import revisions, undoable
 from perdure.storages.file.reader import View
+from perdure.storages.file.reserve import RESERVE_BYTES
 from perdure.storages.file.verifying import Verifier
 from perdure.storages.iterated import IteratedTransaction
 from perdure.storages.oids import OidSource
@@ -93,8 +94,10 @@ class FileStorage:
     since the last time, so that opening after a kill scans no more than that; with None
     only when the storage is closed. `progress` is told of a long scan while it opens. With
     `verify_reads`, a transaction's checksum is verified when one of its records is loaded for
-    the first time: `CorruptDataError` in place of data that the disk has changed.
-    Up to 16 MiB of the file are kept in memory, nothing with `verify_reads`.
+    the first time: `CorruptDataError` in place of data that the disk has changed; else up to
+    16 MiB of the file are kept in memory. While it is open for writing, small commits write up
+    to `reserve_bytes` of zeros behind the end of the file, which those after them overwrite;
+    with 0 none.
 
     Raises `FileLockedError`, `FileMissingError`, `FileAccessError`,
     `FileStorageFormatError` for what is not a data file, and `CorruptDataError`
@@ -116,6 +119,7 @@ class FileStorage:
         checkpoint_bytes: int | None = CHECKPOINT_BYTES,
         progress: Progress | None = None,
         verify_reads: bool = False,
+        reserve_bytes: int = RESERVE_BYTES,
         operations: FileOperations | None = None,
     ) -> None:
         if read_only and create:
@@ -168,6 +172,7 @@ class FileStorage:
                 self._checkpoints.published,
                 # If nothing had to be written again on opening, nothing was synced either.
                 settled=not loading.is_durable,
+                reserve_bytes=reserve_bytes,
             )
 
     def _acquire_lock(self) -> FileLock:

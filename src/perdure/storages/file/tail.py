@@ -18,6 +18,7 @@ from typing import Final
 from perdure.fileops import FileOperations, write_all
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.format import NUMBER, TRANSACTION_HEADER
+from perdure.storages.file.reserve import end_without_reserve
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
 
 __all__ = ["is_torn", "set_aside", "write_again"]
@@ -41,7 +42,8 @@ def is_torn(file: DataFile, size: int, unsound: Unsound, position: int) -> bool:
             at = transaction.end
         else:
             at = transaction.end
-    last = _last_transaction(file, scanner, size, position)
+    end = end_without_reserve(file, position, size)
+    last = _last_transaction(file, scanner, end, position)
     return last is None or not _proves(last, position)
 
 
@@ -51,30 +53,30 @@ def _proves(transaction: Transaction, position: int) -> bool:
 
 
 def _last_transaction(
-    file: DataFile, scanner: Scanner, size: int, position: int
+    file: DataFile, scanner: Scanner, end: int, position: int
 ) -> Transaction | None:
-    """Return the transaction that ends where the file ends, if it begins after `position`."""
-    if size - position < TRANSACTION_HEADER.size + NUMBER.size:
+    """Return the transaction that ends at `end`, if it begins after `position`."""
+    if end - position < TRANSACTION_HEADER.size + NUMBER.size:
         return None
     # Fewer bytes if its writer has cut the file off meanwhile: then that is no transaction.
-    length = int.from_bytes(file.read(size - NUMBER.size, NUMBER.size), "big")
-    start = size - NUMBER.size - length
+    length = int.from_bytes(file.read(end - NUMBER.size, NUMBER.size), "big")
+    start = end - NUMBER.size - length
     if start <= position:
         return None
     last = scanner.examine(start)
-    return last if isinstance(last, Transaction) and last.end == size else None
+    return last if isinstance(last, Transaction) and last.end == end else None
 
 
-def set_aside(operations: FileOperations, file: DataFile, size: int, position: int) -> Path:
-    """Move what stands from `position` to `size` into a file of its own; return its path.
+def set_aside(operations: FileOperations, file: DataFile, end: int, position: int) -> Path:
+    """Move what stands from `position` to `end` into a file of its own; return its path.
 
-    It is on the disk under its new name before it is cut off.
+    It is on the disk under its new name before it is cut off, with all behind it.
     """
     path = _free_name(file.path)
     target = operations.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        for start in range(position, size, _COPY_SIZE):
-            piece = file.read_exactly(start, min(_COPY_SIZE, size - start))
+        for start in range(position, end, _COPY_SIZE):
+            piece = file.read_exactly(start, min(_COPY_SIZE, end - start))
             write_all(operations, target, [piece], start - position)
         operations.sync(target)
     finally:

@@ -73,7 +73,9 @@ class _Versions(Generic[Value]):
         return len(self.values) > 1
 
     def change(self, value: Value) -> None:
-        self.values.append(value)
+        # What is there already makes no difference, unless it could not be synced.
+        if value != self.newest or self._failed:
+            self.values.append(value)
 
     def sync(self) -> None:
         # After a failed sync the system takes what it holds for written: the next one
@@ -101,9 +103,11 @@ class _File:
         while at < end:
             number, offset = divmod(at, SECTOR_SIZE)
             following = min(end, (number + 1) * SECTOR_SIZE)
-            sector = self._sector(number)
+            sector, known = self._sector(number), number in self._sectors
             old, new = sector.newest, data[at - position : following - position]
             sector.change(old[:offset] + new + old[offset + len(new) :])
+            if known or sector.doubtful:
+                self._sectors[number] = sector
             at = following
         if end > self._size.newest or (end == self._size.newest and self._size.doubtful):
             self._size.change(end)  # it goes to the disk with the last sector
@@ -111,7 +115,7 @@ class _File:
     def truncate(self, size: int) -> None:
         first, offset = divmod(size, SECTOR_SIZE)
         for number in range(first, -(-self._size.newest // SECTOR_SIZE)):
-            sector = self._sector(number)
+            sector = self._sectors[number] = self._sector(number)
             left = sector.newest[: offset if number == first else 0]
             sector.change(left.ljust(SECTOR_SIZE, b"\0"))
         if size != self._size.newest:
@@ -149,11 +153,12 @@ class _File:
         return bytes(content[:size])
 
     def _sector(self, number: int) -> _Versions[bytes]:
-        if number not in self._sectors:
-            start = number * SECTOR_SIZE
-            durable = self._durable[start : start + SECTOR_SIZE]
-            self._sectors[number] = _Versions(durable.ljust(SECTOR_SIZE, b"\0"))
-        return self._sectors[number]
+        """Return the versions of a sector, which are not kept yet where there is only one."""
+        if number in self._sectors:
+            return self._sectors[number]
+        start = number * SECTOR_SIZE
+        durable = self._durable[start : start + SECTOR_SIZE]
+        return _Versions(durable.ljust(SECTOR_SIZE, b"\0"))
 
     def _all(self) -> "Iterator[_Versions[bytes] | _Versions[int]]":
         yield self._size
