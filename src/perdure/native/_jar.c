@@ -11,6 +11,9 @@
 #include "objects.h"
 #include "view.h"
 
+#ifndef _WIN32
+#include <stdatomic.h>
+#endif
 #include <time.h>
 
 /* Latch: lets one thread in, any number of times. See turn.PureLatch. */
@@ -124,8 +127,8 @@ static PyType_Spec latch_spec = {
    each time that it came back from the system. So while a commit is under way, a thread that
    loads steps aside now and then, for long enough. See courtesy.py. */
 
-#define TURN_NS 100000 /* between two times that a reader gives way */
-#define ASIDE_NS 20000
+#define TURN_NS 150000 /* between two times that readers give way */
+#define ASIDE_NS 30000
 
 static int commits_under_way; /* guarded by the GIL */
 
@@ -140,21 +143,30 @@ static PyObject *commit_ends(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ig
 }
 
 #ifdef _WIN32
-static void give_way(int64_t *last_ns) { (void)last_ns; }
+static void give_way(void) {}
 #else
+static _Atomic int64_t aside_until_ns; /* read without the GIL, too */
+
 static int64_t now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void give_way(int64_t *last_ns) {
-    if (now_ns() - *last_ns >= TURN_NS) {
-        struct timespec aside = {0, ASIDE_NS};
+/* All readers at once: else one comes back while another steps aside, and takes its place. */
+static void give_way(void) {
+    int64_t now = now_ns(), until = atomic_load(&aside_until_ns);
+    if (now >= until + TURN_NS)
+        atomic_store(&aside_until_ns, until = now + ASIDE_NS);
+    if (now < until) {
         Py_BEGIN_ALLOW_THREADS
-        nanosleep(&aside, NULL);
+        do {
+            struct timespec aside = {0, (long)(until - now)};
+            nanosleep(&aside, NULL);
+            now = now_ns();
+            until = atomic_load(&aside_until_ns);
+        } while (now < until);
         Py_END_ALLOW_THREADS
-        *last_ns = now_ns();
     }
 }
 #endif
@@ -175,7 +187,6 @@ typedef struct {
     PyObject *decoder;   /* whose method that is, where it is in C; not a reference of its own */
     Fast decode;         /* and its function */
     Py_ssize_t loads;
-    int64_t gave_way_ns;
 } Loading;
 
 /* What the module _view offers, NULL where it is not there. */
@@ -330,7 +341,7 @@ static PyObject *loading_load(Loading *self, PyObject *obj) {
         return load_otherwise(self, obj);
     /* Deeper, the connection may be the one that commits. */
     if (commits_under_way > 0 && latch->depth == 1)
-        give_way(&self->gave_way_ns);
+        give_way();
     result = load(self, (cPersistentObject *)obj);
     latch->depth--;
     if (result < 0)

@@ -54,7 +54,7 @@ class Committing(AbstractContextManager[None]):
 
 
 class Pacing:
-    """Has one thread that loads give way; the native loading does the same by itself."""
+    """Has one thread that loads give way; native loading does it by itself, for all at once."""
 
     __slots__ = ("_last_s", "under_way")
 
