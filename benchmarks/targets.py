@@ -70,6 +70,7 @@ TARGETS = (
     Target("BTree: range scan, cold", "tree-scan", "large", 3.5, 1.2),
     Target("small commits (10 objects), one thread, synced", "commit-1", "small", 4, 1.5),
     Target("the same, less their syncs", "commit-1", "small", None, None, "less-syncs"),
+    Target("small commits, 8 threads, synced", "commit-8", "small", 3, None),
     Target("small commits, 8 threads, a sync takes 2 ms", "commit-8-slow", "small", 4, 4),
     Target("commits of one writer, two threads read", "commit-beside-readers", "small", 15, 3),
     Target("the two readers beside it", "commit-beside-readers", "small", 4, None, "readers"),
