@@ -71,6 +71,7 @@ TARGETS = (
     Target("small commits (10 objects), one thread, synced", "commit-1", "small", 4, 1.5),
     Target("the same, less their syncs", "commit-1", "small", None, None, "less-syncs"),
     Target("small commits, 8 threads, synced", "commit-8", "small", 3, None),
+    Target("the same, 2,000 commits", "commit-8", "large", 3, None),
     Target("small commits, 8 threads, a sync takes 2 ms", "commit-8-slow", "small", 4, 4),
     Target("commits of one writer, two threads read", "commit-beside-readers", "small", 15, 3),
     Target("the two readers beside it", "commit-beside-readers", "small", 4, None, "readers"),
