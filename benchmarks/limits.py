@@ -59,8 +59,8 @@ _LIMITS = {
         PURE: _FIXED.format(""),
     },
     ("commit-8", ""): {
-        NATIVE: "the interpreter: what 8 threads do between syncs, some 110 µs a commit, they do one "
-        "after the other; 2,000 commits in place of 200, which leave the beginning behind, give 3.0"
+        NATIVE: "the interpreter: what 8 threads do between syncs, some 110 µs a commit, they do "
+        "one after the other; 2,000 commits gave 2.6 to 3.0",
     },
     ("commit-8-slow", ""): {
         NATIVE: "what bounds it are the 2 ms that all 8 wait for",
