@@ -433,7 +433,9 @@ def test_a_check_finds_each_damaged_record_and_goes_on() -> None:
     storage = encrypted(below, KEY)
     tid = write(storage, {ROOT_OID: holder(A, B, C), A: LONG, B: LONG, C: LONG}).tid
     record = below._revisions.by_oid[A][0]
-    object.__setattr__(record, "data", record.data[:60] + b"\0" + record.data[61:])
+    object.__setattr__(
+        record, "data", record.data[:60] + bytes([record.data[60] ^ 1]) + record.data[61:]
+    )
     swap(below, (B, tid), (C, tid))
 
     found = check(storage)
