@@ -416,6 +416,12 @@ def test_what_points_back_below_is_refused_and_an_undo_above_is_not() -> None:
         storage.loadBefore(A, MAX_TID)
 
 
+def damage(record: Any) -> None:
+    """Flip a bit of what a storage in memory holds."""
+    data = record.data
+    object.__setattr__(record, "data", data[:60] + bytes([data[60] ^ 1]) + data[61:])
+
+
 def test_a_wrong_key_is_told_apart_from_a_damaged_record() -> None:
     below = MappingStorage()
     tid = write(encrypted(below, KEY), {A: LONG}).tid
@@ -423,7 +429,7 @@ def test_a_wrong_key_is_told_apart_from_a_damaged_record() -> None:
     with pytest.raises(UnknownKeyError, match="wrong key, not damage"):
         encrypted(below, OTHER_KEY).loadSerial(A, tid)
     record = below._revisions.by_oid[A][0]
-    object.__setattr__(record, "data", record.data[:60] + b"\0" + record.data[61:])
+    damage(record)
     with pytest.raises(DamagedRecordError):
         encrypted(below, KEY).loadSerial(A, tid)
 
@@ -433,9 +439,7 @@ def test_a_check_finds_each_damaged_record_and_goes_on() -> None:
     storage = encrypted(below, KEY)
     tid = write(storage, {ROOT_OID: holder(A, B, C), A: LONG, B: LONG, C: LONG}).tid
     record = below._revisions.by_oid[A][0]
-    object.__setattr__(
-        record, "data", record.data[:60] + bytes([record.data[60] ^ 1]) + record.data[61:]
-    )
+    damage(record)
     swap(below, (B, tid), (C, tid))
 
     found = check(storage)
