@@ -99,7 +99,6 @@ class FileCheck:
     def _transactions_in_order(self) -> None:
         """Check structure, order, pointers, checksums and blobs."""
         scanner = Scanner(self._file, self._size)
-        window = Window(self._file, self._size)
         while self._end < self._size:
             if self._ahead is not None and self._go_ahead(self._ahead):
                 continue
@@ -114,7 +113,8 @@ class FileCheck:
                 if following is None:
                     break
                 found = following
-            self._transaction(found, window)
+            # A window of its own: an older one may show what its writer has overwritten since.
+            self._transaction(found, Window(self._file, found.end))
             self._end = found.end
             if self._ahead is not None:
                 self._ahead.sweep.resume(self._end, self._last_tid)
