@@ -300,6 +300,33 @@ def test_an_interrupt_while_waiting_comes_after_the_transaction_is_visible(
     queue.queue.wait_until_empty()
 
 
+def test_an_interrupt_before_the_leader_syncs_leaves_nobody_asleep(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead = queue.queue._lead
+    interrupted = threading.Event()
+
+    def interrupt(written: Written) -> None:
+        monkeypatch.setattr(queue.queue, "_lead", lead)
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(queue.queue, "_lead", interrupt)
+    first = queue.append(1)
+    queue.disk.proceed.release()
+
+    def run() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            queue.queue.complete(first, queue.told.append)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert interrupted.is_set()
+    assert not thread.is_alive()
+    assert queue.visible == [p64(1)]
+
+
 def test_waiting_for_an_empty_queue_lasts_until_all_are_visible(queue: Queue) -> None:
     queue.queue.wait_until_empty()
     written = queue.append(1)

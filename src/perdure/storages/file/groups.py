@@ -71,7 +71,7 @@ class CommitQueue:
         self.waiting: tuple[Written, ...] = ()  # replaced as a whole: read without the lock
         self._lock = allocate_lock()  # guards all that changes here, for moments
         self._sync_lock = allocate_lock()
-        self._leading = False  # is there a thread that syncs, or is about to?
+        self._leader: Written | None = None  # whose thread syncs, or is about to
         self._host: Written | None = None  # who waits for the others before it leads
         self._crowd = EVERYTHING  # how many there were at the end of the last sync
         self._company = 0  # the same, or fewer if there were fewer before: a crowd may be chance
@@ -147,21 +147,24 @@ class CommitQueue:
         while True:
             with self._lock:
                 written.bed = None  # it is up, whatever woke it
+                # It is here after an interrupt, too, wherever that came.
                 if self._host is written:
                     self._host = None
+                if self._leader is written:
+                    self._leader = None
                 durable = written.end <= self._durable
                 if durable and self.waiting[0] is written:
                     return
                 if self._failure is not None and not durable:
                     raise self._fail(self._failure)
                 limit_s = -1.0  # none
-                leads = not durable and not self._leading
+                leads = not durable and self._leader is None
                 if leads and patience_s and self._count_behind(self._durable) < self._company:
                     leads = False
                     if self._host is None:
                         self._host, limit_s = written, patience_s
                 if leads:
-                    self._leading, self._host = True, None
+                    self._leader, self._host = written, None
                 else:
                     bed = written.bed = _bed()
             if leads:
@@ -174,7 +177,7 @@ class CommitQueue:
             self._sync_up_to(written.end)
         finally:
             with self._lock:
-                self._leading = False
+                self._leader = None
                 self._wake_some()
 
     def _sync_up_to(self, end: int) -> None:
@@ -214,7 +217,8 @@ class CommitQueue:
         with self._lock:
             self.waiting = waiting = self.waiting[1:]
             if waiting:
-                if self._durable >= waiting[0].end:
+                # Usually the next one to lead is awake; not if its waker was interrupted.
+                if self._durable >= waiting[0].end or self._leader is None:
                     _wake(waiting[0])
             elif self._for_empty:
                 self._wake_for_empty()
