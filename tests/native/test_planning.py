@@ -2,43 +2,24 @@
 
 import gc
 import tracemalloc
-from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
 from perdure.ids import ZERO, p64
-from perdure.interfaces import TransactionMetaData
 from perdure.storages.changes import Planned
 from perdure.storages.file import FileStorage, encoding
 from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.reader import View
-from samples.file_operations import Unsynced
+from samples.transactions import write
 
 planning = pytest.importorskip("perdure.native._planning", reason="it is not built")
 
 TID = p64(77)
 
 Batch = list[tuple[bytes, bytes, bytes]]
-
-
-def commit(storage: FileStorage, records: dict[bytes, bytes]) -> bytes:
-    transaction = TransactionMetaData()
-    storage.tpc_begin(transaction)
-    for oid, data in records.items():
-        storage.store(oid, storage.lastTid(oid) or ZERO, data, "", transaction)
-    storage.tpc_vote(transaction)
-    return storage.tpc_finish(transaction)
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Iterator[FileStorage]:
-    storage = FileStorage(tmp_path / "data.fs", operations=Unsynced())
-    yield storage
-    storage.close()
 
 
 def as_records(batch: Batch) -> Any:
@@ -208,8 +189,8 @@ def queue_of(view: View) -> CommitQueue:
 
 @pytest.mark.parametrize("recent", [False, True])
 def test_the_same_records_are_planned(storage: FileStorage, recent: bool) -> None:
-    first = commit(storage, {p64(n): b"first" for n in range(1, 30)})
-    second = commit(storage, {p64(n): b"second" for n in range(10, 20)})
+    first = write(storage, {p64(n): b"first" for n in range(1, 30)})
+    second = write(storage, {p64(n): b"second" for n in range(10, 20)})
     if recent:
         records = storage._committer._records  # type: ignore[union-attr]
     else:  # it has to look into the file
@@ -237,8 +218,8 @@ def test_the_same_records_are_planned(storage: FileStorage, recent: bool) -> Non
 
 
 def test_a_plan_goes_on_behind_a_record_that_was_left_out(storage: FileStorage) -> None:
-    read = commit(storage, {p64(n): b"first" for n in range(1, 5)})
-    later = commit(storage, {p64(2): b"second"})
+    read = write(storage, {p64(n): b"first" for n in range(1, 5)})
+    later = write(storage, {p64(2): b"second"})
     records = storage._committer._records  # type: ignore[union-attr]
     batch = as_records([(p64(n), read, b"new") for n in range(1, 5)])
     plan = planning.Plan()
@@ -249,7 +230,7 @@ def test_a_plan_goes_on_behind_a_record_that_was_left_out(storage: FileStorage) 
 
 
 def test_records_that_wait_to_become_visible_are_planned_upon(storage: FileStorage) -> None:
-    read = commit(storage, {p64(1): b"one"})
+    read = write(storage, {p64(1): b"one"})
     view = storage._opened()
     records = storage._committer._records  # type: ignore[union-attr]
     plan: Any = records.new_plan()
@@ -271,7 +252,7 @@ def test_wrong_arguments_are_refused() -> None:
 
 
 def test_nothing_is_leaked(storage: FileStorage) -> None:
-    read = commit(storage, {p64(n): b"x" * 2000 for n in range(1, 50)})
+    read = write(storage, {p64(n): b"x" * 2000 for n in range(1, 50)})
     records = storage._committer._records  # type: ignore[union-attr]
     batch = [(p64(n), read, b"new" * n) for n in range(1, 50)]
 

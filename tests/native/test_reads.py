@@ -1,34 +1,14 @@
 """What a file storage does in C is what the pure functions do, or is left to them."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from perdure.ids import ZERO, p64
-from perdure.interfaces import TransactionMetaData
+from perdure.ids import p64
 from perdure.storages.file import FileStorage
-from samples.file_operations import Unsynced
+from samples.transactions import write
 
 reads = pytest.importorskip("perdure.native._reads", reason="it is not built")
 
 TID = p64(77)
-
-
-def commit(storage: FileStorage, records: dict[bytes, bytes]) -> bytes:
-    transaction = TransactionMetaData()
-    storage.tpc_begin(transaction)
-    for oid, data in records.items():
-        storage.store(oid, storage.lastTid(oid) or ZERO, data, "", transaction)
-    storage.tpc_vote(transaction)
-    return storage.tpc_finish(transaction)
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Iterator[FileStorage]:
-    storage = FileStorage(tmp_path / "data.fs", operations=Unsynced())
-    yield storage
-    storage.close()
 
 
 def test_wrong_arguments_are_refused() -> None:
@@ -44,7 +24,7 @@ def test_nothing_is_leaked(storage: FileStorage) -> None:
     import tracemalloc
 
     for n in range(5):
-        commit(storage, {p64(1): b"x" * 20 * (n + 1), p64(2): b"y"})
+        write(storage, {p64(1): b"x" * 20 * (n + 1), p64(2): b"y"})
     view = storage._opened()
     descriptor, position = view.file.descriptor, view.index.get(p64(1))
 

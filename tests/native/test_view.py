@@ -2,7 +2,6 @@
 
 import os
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,33 +9,17 @@ from typing import Any
 import pytest
 
 from perdure.errors import CorruptDataError, FileAccessError, POSKeyError
-from perdure.ids import ZERO, after, p64
+from perdure.ids import after, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.reader import View
-from samples.file_operations import Unsynced
+from samples.transactions import write
 
 native_view = pytest.importorskip("perdure.native._view", reason="it is not built")
 
 SIZES = (1, 300, 981, 982, 983, 4096, 70_000, (1 << 20) + 1)
 """Of records: shorter and longer than what is read ahead, and too large for the C code."""
-
-
-def commit(storage: FileStorage, records: dict[bytes, bytes]) -> bytes:
-    transaction = TransactionMetaData()
-    storage.tpc_begin(transaction)
-    for oid, data in records.items():
-        storage.store(oid, storage.lastTid(oid) or ZERO, data, "", transaction)
-    storage.tpc_vote(transaction)
-    return storage.tpc_finish(transaction)
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Iterator[FileStorage]:
-    storage = FileStorage(tmp_path / "data.fs", operations=Unsynced())
-    yield storage
-    storage.close()
 
 
 def outcome(load: object, oid: bytes, tid: bytes) -> object:
@@ -55,7 +38,7 @@ def test_revisions_are_the_same_whatever_their_size_and_time(
     tids = [p64(1)]
     for _ in range(3):
         for size in SIZES:
-            tids.append(commit(storage, {p64(size): random.randbytes(size), p64(7): b"7" * size}))
+            tids.append(write(storage, {p64(size): random.randbytes(size), p64(7): b"7" * size}))
     view = storage._opened()
     view.keep(kept_bytes)
     found = set()
@@ -69,8 +52,8 @@ def test_revisions_are_the_same_whatever_their_size_and_time(
 
 
 def test_pointers_in_place_of_data_are_left_to_the_pure_function(storage: FileStorage) -> None:
-    commit(storage, {p64(1): b"one"})
-    changed = commit(storage, {p64(1): b"two"})
+    write(storage, {p64(1): b"one"})
+    changed = write(storage, {p64(1): b"two"})
     transaction = TransactionMetaData()
     storage.tpc_begin(transaction)
     storage.undo(changed, transaction)
@@ -85,7 +68,7 @@ def test_damage_is_reported_by_the_pure_function(storage: FileStorage, seed: int
     random = Random(seed)
     oids = [p64(number) for number in range(1, 9)]
     for _ in range(4):
-        commit(storage, {oid: random.randbytes(random.choice((5, 200, 1500))) for oid in oids})
+        write(storage, {oid: random.randbytes(random.choice((5, 200, 1500))) for oid in oids})
     view = storage._opened()
     path = view.file.path
     sound = path.read_bytes()
@@ -112,7 +95,7 @@ def test_damage_is_reported_by_the_pure_function(storage: FileStorage, seed: int
 def test_what_the_system_refuses_is_reported_by_the_pure_function(
     storage: FileStorage, tmp_path: Path
 ) -> None:
-    commit(storage, {p64(1): b"one"})
+    write(storage, {p64(1): b"one"})
     view = storage._opened()
     directory = os.open(tmp_path, os.O_RDONLY)  # reading it fails
     broken = View(DataFile(view.file.path, directory), view.index, view.end, view.last_tid)
@@ -136,7 +119,7 @@ def test_wrong_arguments_are_refused(storage: FileStorage) -> None:
 
 def test_no_more_than_asked_for_is_kept(storage: FileStorage) -> None:
     oids = [p64(number) for number in range(1, 20)]
-    commit(storage, {oid: bytes(4096) for oid in oids})
+    write(storage, {oid: bytes(4096) for oid in oids})
     view = storage._opened()
     for kept_bytes, fewest, most in [(0, 0, 0), (8192, 4, 20), (1 << 20, 20, 20)]:
         view.keep(kept_bytes)
@@ -147,7 +130,7 @@ def test_no_more_than_asked_for_is_kept(storage: FileStorage) -> None:
 
 
 def test_a_relay_passes_on_what_its_records_have(storage: FileStorage) -> None:
-    tid = commit(storage, {p64(1): b"one"})
+    tid = write(storage, {p64(1): b"one"})
     relay = native_view.Relay()
     with pytest.raises(RuntimeError):
         relay.call(p64(1), after(tid))
