@@ -15,7 +15,7 @@ _READ = {
     NATIVE: "8,970 instructions an object are left of ZODB's 120,000: 75 % make the state, 16 % "
     "are `persistent` calling its connection, 6 % index and record; behind the collector, which "
     "runs before, all begin with empty processor caches",
-    PURE: "42,800 instructions an object, most of them the standard library's unpickler and what "
+    PURE: "42,600 instructions an object, most of them the standard library's unpickler and what "
     "it takes to make one",
 }
 _TREE = {

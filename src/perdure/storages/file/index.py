@@ -1,4 +1,4 @@
-"""Where the current record of each object is: oid -> position, at about 8 bytes an object.
+"""Where the current record of each object is: oid -> position, at 6 to 8 bytes an object.
 
 The first 6 bytes of an oid name a page, the last 2 an entry in it. Positions have 6
 bytes: a file can have 256 TiB. In `purepages` a page is a `BTrees.fsBTree.fsBucket`,
