@@ -327,16 +327,18 @@ typedef struct {
     PyObject *positions, *tids; /* lists, of equal length, or with a tid more */
     Py_ssize_t count;           /* of positions, then */
     int64_t begin, end;         /* of what was found */
-    const unsigned char *tid;   /* NULL if nothing was */
+    int found;
+    unsigned char tid[8]; /* a copy: another thread may empty the lists */
 } Recent;
 
 /* Find the transaction in which `place` is; 0 if it is older, -1 with an exception. */
 static int find_recent(Recent *recent, int64_t place) {
     Py_ssize_t low = 0, high = PyList_Size(recent->positions);
-    if (recent->tid != NULL && place >= recent->begin && place < recent->end &&
+    const unsigned char *tid;
+    if (recent->found && place >= recent->begin && place < recent->end &&
         recent->count == high)
         return 1; /* as mostly */
-    recent->tid = NULL;
+    recent->found = 0;
     recent->count = high;
     recent->begin = 0;
     recent->end = INT64_MAX;
@@ -355,8 +357,11 @@ static int find_recent(Recent *recent, int64_t place) {
     }
     if (low == 0 || low > PyList_Size(recent->tids))
         return 0;
-    recent->tid = eight_bytes(PyList_GetItem(recent->tids, low - 1));
-    return recent->tid != NULL;
+    tid = eight_bytes(PyList_GetItem(recent->tids, low - 1));
+    if (tid == NULL)
+        return 0;
+    memcpy(recent->tid, tid, 8);
+    return recent->found = 1;
 }
 
 /* Return whether the record at `place` is the one of `oid` that `serial` names; -1 with an
