@@ -64,8 +64,8 @@ def measure(
 ) -> list[Result]:
     """Carry out `rounds` rounds with each engine, in turns, after one that does not count.
 
-    Who goes first changes with every round. Directories are made in `place` and
-    removed at the end.
+    Who goes first changes with every round. An engine that can't do one of the rounds has
+    no figure. Directories are made in `place` and removed at the end.
     """
     samples: dict[str, list[dict[str, Sample]]] = {}
     missing: dict[str, str] = {}
@@ -82,7 +82,13 @@ def measure(
             else:
                 samples[name] = []
         for name in _in_turns(list(samples), min(rounds, workload.most_rounds)):
-            samples[name].append(sessions[name].round())
+            if name not in missing:
+                try:
+                    samples[name].append(sessions[name].round())
+                except NotAvailableError as error:
+                    missing[name] = str(error)
+    for name in missing:
+        samples.pop(name, None)  # the rounds before: half a figure is none
     return list(_results(workload, size, samples, missing))
 
 

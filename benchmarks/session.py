@@ -64,7 +64,10 @@ class Session(Protocol):
         """
 
     def round(self) -> dict[str, Sample]:
-        """Carry out one round."""
+        """Carry out one round.
+
+        Raises `NotAvailableError` as `prepare` does.
+        """
 
     def end(self) -> None:
         """Let go of the prepared workload."""

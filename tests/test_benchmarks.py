@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -68,8 +70,12 @@ def test_every_workload_runs_on_all_engines_and_is_reported(everything: Any) -> 
     assert {result["workload"] for result in everything["results"]} <= described
     assert len(everything["results"]) >= 24
     for result in everything["results"]:
-        assert set(result["figures"]) == ALL, result
-        assert all(ratio > 0 for ratio in result["ratio"].values())
+        missing = ALL - set(result["figures"])
+        if result["workload"] == "commit-beside-pack":
+            missing -= {"zodb"}  # its pack need not end beside commits
+        else:
+            assert all(ratio > 0 for ratio in result["ratio"].values())
+        assert not missing, result
         assert result["workload"] in everything["printed"]
     assert {"sync of 4 KiB", "date", "native code", "processor"} <= set(everything["machine"])
     assert everything["left"] == {"results.json"}
@@ -179,6 +185,34 @@ def test_a_database_that_is_not_installed_is_left_out_with_the_reason(
     session.close()
     assert result.figures == {}
     assert result.missing == {"durus": "durus is not installed; pip install '.[benchmarks]'"}
+
+
+def test_an_engine_that_cannot_do_one_of_the_rounds_has_no_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.engines import ENGINES
+    from benchmarks.measure import measure
+    from benchmarks.session import LocalSession, Settings
+    from benchmarks.workload import WORKLOADS, NotAvailableError, Sample, Sizes, Workload
+
+    rounds = iter(range(10))
+
+    def prepare(*_arguments: object) -> Iterator[Callable[[], dict[str, Sample]]]:
+        def once() -> dict[str, Sample]:
+            if next(rounds) == 2:  # the first does not count
+                raise NotAvailableError("it took too long")
+            return {"": Sample(1.0, 1)}
+
+        yield once
+
+    odd = Workload("odd", "thing", Sizes(5, 5, 5, 5), contextmanager(prepare), 9)
+    monkeypatch.setitem(WORKLOADS, "odd", odd)
+    session = LocalSession(ENGINES["perdure"], Settings())
+    (result,) = measure(odd, {"perdure": session}, 5, 4, tmp_path)
+    session.close()
+    assert result.figures == {}
+    assert result.missing == {"perdure": "it took too long"}
+    assert next(rounds) == 3  # nor was it asked again
 
 
 def test_the_table_shows_what_was_reached_and_says_why_what_missed_did() -> None:
