@@ -47,6 +47,20 @@ def test_sound_pickles_number_within_reason(value: Any, protocol: int, part: flo
     assert not memo_overflow(data[: int(len(data) * part)], 1)
 
 
+def test_a_sound_pickle_that_is_cut_anywhere_numbers_within_reason() -> None:
+    data = pickle.dumps({"one": [rebuild, 1.5], b"two": (int, "text", 2**40)}, 2)
+    data += pickle.dumps([rebuild, {"three": None}], 0)
+    for end in range(len(data)):
+        assert not memo_overflow(data[:end], 2), data[:end]
+
+
+def test_a_run_may_be_of_any_length() -> None:
+    data = pickle.dumps([[n % 100, rebuild, n] for n in range(5000)], 2)
+    assert len(list(globals_in(data + data))) == 2
+    beyond = data[:-1] + b"r\xff\xff\xff\x7f."
+    assert memo_overflow(beyond, 1)
+
+
 def test_a_large_sound_pickle_numbers_within_reason() -> None:
     assert not memo_overflow(pickle.dumps([[n] for n in range(5000)], 3), 1)
     assert not memo_overflow(pickle.dumps([[n] for n in range(5000)], 0), 1)

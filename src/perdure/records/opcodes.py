@@ -16,6 +16,7 @@ from typing import Final
 __all__ = ["globals_in", "memo_overflow"]
 
 _TWO_LINES: Final = b"ci"  # GLOBAL and INST
+_LONGEST_RUN: Final = 1000  # opcodes
 
 
 @cache
@@ -46,8 +47,11 @@ def _opcodes() -> tuple[dict[int, bytes], dict[int, int]]:
 def _run_without(stops: bytes) -> re.Pattern[bytes]:
     """Return what matches opcodes in a row up to a string, or to one of `stops`."""
     patterns = [pattern for code, pattern in _opcodes()[0].items() if code not in stops]
-    # An oid is by far the most frequent string in a record, so it is skipped too.
-    return re.compile(b"(?:" + b"|".join([*patterns, rb"C\x08.{8}"]) + b")*+", re.DOTALL)
+    # An oid is by far the most frequent string in a record, so it is skipped too. Bounded, for
+    # each repetition takes memory; not possessive, which would not: up to Python 3.11.4
+    # such a match may end behind the beginning of an alternative that fails.
+    one = b"|".join([*patterns, rb"C\x08.{8}"])
+    return re.compile(b"(?:%b){,%d}" % (one, _LONGEST_RUN), re.DOTALL)
 
 
 @cache
@@ -65,11 +69,13 @@ def _stops(data: bytes, run: re.Pattern[bytes]) -> Iterator[int]:
     counted, at_stop = _opcodes()[1], _at_stop()
     while position < size:
         skipped = run.match(data, position)
-        position = skipped.end() if skipped is not None else position
+        before, position = position, skipped.end() if skipped is not None else position
         if position == size:
             return
         length_size = counted.get(data[position])
         if length_size is None:
+            if position > before:
+                continue  # the run may have been longer than one match
             yield position
             found = at_stop.match(data, position)
             if found is None:
