@@ -13,14 +13,20 @@ from samples.objects import Node
 ASIDE_S = 20e-6  # a load takes a tenth of it
 
 
-def load_time_s(connection: Connection, node: Node) -> float:
-    """Return the shortest time of some loads, each longer than a turn after the last one."""
+def load_time_s(
+    connection: Connection, node: Node, before: Callable[[], object] = lambda: None
+) -> float:
+    """Return the shortest time of some loads, each longer than a turn after the last one.
+
+    `before` is called right before each.
+    """
     times = []
     for _ in range(20):
         node._p_deactivate()
         until = time.perf_counter() + 0.0002
         while time.perf_counter() < until:
             pass
+        before()
         start = time.perf_counter()
         node._p_activate()
         times.append(time.perf_counter() - start)
@@ -35,6 +41,32 @@ def test_a_load_steps_aside_while_a_commit_is_under_way(one: Connection) -> None
     with pytest.raises(ZeroDivisionError), Committing():
         _ = 1 // 0
     assert load_time_s(one, node) < 10 * ASIDE_S
+
+
+def commit_something() -> None:
+    with Committing():
+        pass
+
+
+def test_who_has_just_committed_does_not_step_aside(one: Connection) -> None:
+    one.root.node = node = Node()
+    one.transaction_manager.commit()
+    with Committing():
+        assert load_time_s(one, node, before=commit_something) < ASIDE_S
+        assert load_time_s(one, node) > ASIDE_S
+
+
+def test_that_another_thread_has_just_committed_changes_nothing(one: Connection) -> None:
+    one.root.node = node = Node()
+    one.transaction_manager.commit()
+
+    def in_another_thread() -> None:
+        thread = threading.Thread(target=commit_something)
+        thread.start()
+        thread.join(30)
+
+    with Committing():
+        assert load_time_s(one, node, before=in_another_thread) > ASIDE_S
 
 
 def test_one_steps_aside_once_in_a_turn() -> None:

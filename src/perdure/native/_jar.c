@@ -125,7 +125,8 @@ static PyType_Spec latch_spec = {
 /* Giving way. Who reads a file lets go of the GIL for half a microsecond, and has taken it
    back before a thread that waits for it is awake: beside two readers, a commit waited 5 ms
    each time that it came back from the system. So while a commit is under way, a thread that
-   loads steps aside now and then, for long enough. See courtesy.py. */
+   loads steps aside now and then, for long enough. One that has just committed was away itself.
+   See courtesy.py. */
 
 #define TURN_NS 150000 /* between two times that readers give way */
 #define ASIDE_NS 30000
@@ -137,15 +138,12 @@ static PyObject *commit_begins(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(
     Py_RETURN_NONE;
 }
 
-static PyObject *commit_ends(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
-    commits_under_way--;
-    Py_RETURN_NONE;
-}
-
 #ifdef _WIN32
+static void note_return(void) {}
 static void give_way(void) {}
 #else
 static _Atomic int64_t aside_until_ns; /* read without the GIL, too */
+static _Thread_local int64_t returned_ns; /* when a commit of this thread ended */
 
 static int64_t now_ns(void) {
     struct timespec now;
@@ -153,9 +151,13 @@ static int64_t now_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static void note_return(void) { returned_ns = now_ns(); }
+
 /* All readers at once: else one comes back while another steps aside, and takes its place. */
 static void give_way(void) {
     int64_t now = now_ns(), until = atomic_load(&aside_until_ns);
+    if (now < returned_ns + TURN_NS)
+        return;
     if (now >= until + TURN_NS)
         atomic_store(&aside_until_ns, until = now + ASIDE_NS);
     if (now < until) {
@@ -170,6 +172,12 @@ static void give_way(void) {
     }
 }
 #endif
+
+static PyObject *commit_ends(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+    commits_under_way--;
+    note_return();
+    Py_RETURN_NONE;
+}
 
 /* Loading: gives ghosts their state. See loading.Loader.set_state. */
 

@@ -4,9 +4,11 @@ One thread at a time runs Python. A thread that loads one object after the other
 lets go of that right at each read, and has taken it back before a thread that
 waits for it is awake: so a commit, which calls the system several times, would
 wait for milliseconds after each call. While one is under way, a thread that
-loads steps aside now and then, for long enough.
+loads steps aside now and then, for long enough. One that has just committed
+need not: it was away itself, and waiting threads had their turn.
 """
 
+import threading
 import time
 from contextlib import AbstractContextManager
 from typing import Final
@@ -19,6 +21,15 @@ _TURN_S: Final = 0.0001
 """Between two times that a reader gives way."""
 
 _ASIDE_S: Final = 0.00002
+
+
+class _Returned(threading.local):
+    """When a part of a commit ended in this thread."""
+
+    at_s = 0.0
+
+
+_returned: Final = _Returned()
 
 
 class _UnderWay:
@@ -34,6 +45,7 @@ class _UnderWay:
 
     def ends(self) -> None:
         self.count -= 1
+        _returned.at_s = time.perf_counter()
 
 
 _under_way: Final = _UnderWay()
@@ -63,7 +75,7 @@ class Pacing:
         self._last_s = 0.0
 
     def give_way(self) -> None:
-        """Step aside, if that was not done a moment ago."""
-        if time.perf_counter() - self._last_s >= _TURN_S:
+        """Step aside, if that was not done a moment ago, nor a commit of this thread."""
+        if time.perf_counter() - max(self._last_s, _returned.at_s) >= _TURN_S:
             time.sleep(_ASIDE_S)
             self._last_s = time.perf_counter()
