@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import ZODB.MappingStorage
 
@@ -65,3 +67,25 @@ def test_a_storage_that_cannot_undo_is_told_so() -> None:
     db = perdure.DB(ZODB.MappingStorage.MappingStorage())
     with pytest.raises(Unsupported, match="cannot undo"):
         undo(db, [db.lastTransaction()])
+
+
+def test_without_their_directory_blobs_are_not_undone(tmp_path: Path) -> None:
+    """The undone blob would be a record without its file."""
+    path, blob_dir = tmp_path / "app.fs", tmp_path / "blobs"
+    with perdure.DB(path, blob_dir=blob_dir) as db:
+        with db.transaction() as connection:
+            connection.root.photo = perdure.Blob(b"first")
+        with db.transaction() as connection, connection.root.photo.open("w") as file:
+            file.write(b"second")
+        tid = db.lastTransaction()
+    with perdure.DB(path) as db:
+        with pytest.raises(Unsupported, match="oid 0x1 is one; open it with its blob_dir"):
+            undo(db, [tid])
+        assert db.lastTransaction() == tid
+        with db.transaction() as connection:
+            connection.root.name = "no blob"
+        undo(db, [db.lastTransaction()])
+    with perdure.DB(path, blob_dir=blob_dir) as db:
+        undo(db, [tid])
+        with db.transaction() as connection, connection.root.photo.open() as file:
+            assert file.read() == b"first"

@@ -26,6 +26,7 @@ def command(address: str, at: bytes | None, days: float, dry_run: bool, as_json:
 
     What is needed to see the database as it is now, or with --at or --days as it was then or
     at any later time, stays. With --dry-run the database is opened for reading only.
+    Blobs are packed, too, where ADDRESS says where they are: file:app.fs?blob_dir=blobs.
     """
     refuse_missing_file(address)
     if dry_run:

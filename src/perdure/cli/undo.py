@@ -24,7 +24,8 @@ def command(address: str, tids: tuple[bytes, ...], user: str, note: str, as_json
     """Undo the transactions TID of the database at ADDRESS, in one new transaction.
 
     perdure log lists them. If a later transaction changed the same objects, and the two
-    changes cannot be told apart by the class, nothing is undone and the exit code is 1.
+    changes cannot be told apart by the class, nothing is undone and the exit code is 1. Where
+    they wrote blobs, ADDRESS says where these are: file:app.fs?blob_dir=blobs.
     """
     refuse_missing_file(address)
     with perdure.open(address) as database:
