@@ -18,7 +18,7 @@ from perdure.records.references import ReferenceFinder
 from perdure.records.references import references as known_references
 from perdure.storages.file.counting import transactions
 from perdure.storages.file.format import RECORD_HEADER
-from perdure.storages.file.needed import Moment, Needed, Tick
+from perdure.storages.file.needed import Moment, Needed, Tick, named_by
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Transaction
 
@@ -82,23 +82,18 @@ class MarkedNeeds:
             self._marking.reach([ROOT_OID, *also])
             self._mark()
             for transaction in transactions(self._view, self._moment.boundary, self._moment.end):
-                self._marking.reach(self._named_by(transaction))
+                self._marking.reach(named_by(self._view, transaction, self._references))
                 self._mark()
         self._marking.sort()
         return Marked(self._marking)
 
-    def garbage_named_by(self, transaction: Transaction) -> list[bytes]:
-        """Return the objects that are not kept, and that a later transaction needs."""
-        return list(filter(self._is_garbage, self._named_by(transaction)))
+    def garbage_named_by(self, transaction: Transaction, raw: bytes | None) -> list[bytes]:
+        """Return the objects that are not kept, and that a later transaction needs.
 
-    def _named_by(self, transaction: Transaction) -> list[bytes]:
-        view, references = self._view, self._references
-        oids = []
-        for oid, position in transaction.records.items():
-            oids.append(oid)
-            if references is not None and view.origin(oid, position):
-                oids += references(view.data_at(oid, position))
-        return oids
+        `raw` are its bytes; None if there are too many.
+        """
+        named = named_by(self._view, transaction, self._references, raw)
+        return list(filter(self._is_garbage, named))
 
     def _is_garbage(self, oid: bytes) -> bool:
         if self._references is None:

@@ -24,10 +24,11 @@ from perdure.storages.file.counting import Count, transactions
 from perdure.storages.file.format import RECORD_HEADER
 from perdure.storages.file.index import PositionIndex
 from perdure.storages.file.iterate import backward
+from perdure.storages.file.packsource import data_in
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Transaction
 
-__all__ = ["Kept", "Moment", "Needed", "moment_of"]
+__all__ = ["Kept", "Moment", "Needed", "moment_of", "named_by"]
 
 _SEGMENT_BITS: Final = 24
 """Positions are sorted for so many bits of the file at a time."""
@@ -115,6 +116,26 @@ def moment_of(view: View, end: int, stop: bytes, tick: Tick) -> Moment:
     )
 
 
+def named_by(
+    view: View, transaction: Transaction, references: References | None, raw: bytes | None = None
+) -> list[bytes]:
+    """Return the objects of a transaction, and those that its records refer to.
+
+    `raw` are its bytes, where they are in memory.
+    """
+    oids = []
+    for oid, position in transaction.records.items():
+        oids.append(oid)
+        if references is None:
+            continue
+        data = None if raw is None else data_in(raw, transaction.position, position)
+        if data is None and view.origin(oid, position):
+            data = view.data_at(oid, position)
+        if data is not None:
+            oids += references(data)
+    return oids
+
+
 class Needed:
     """Finds what is needed of `view`, as of `moment`; with `references` without garbage."""
 
@@ -146,21 +167,16 @@ class Needed:
             )
         self._mark([ROOT_OID, *also], references)
         for transaction in transactions(self._view, self._moment.boundary, self._moment.end):
-            self._mark(self._named_by(transaction), references)
+            self._mark(named_by(self._view, transaction, references), references)
         return self.kept
 
-    def garbage_named_by(self, transaction: Transaction) -> list[bytes]:
-        """Return the objects that are not kept, and that a later transaction needs."""
-        return list(filter(self._is_garbage, self._named_by(transaction)))
+    def garbage_named_by(self, transaction: Transaction, raw: bytes | None) -> list[bytes]:
+        """Return the objects that are not kept, and that a later transaction needs.
 
-    def _named_by(self, transaction: Transaction) -> list[bytes]:
-        view, references = self._view, self._references
-        oids = []
-        for oid, position in transaction.records.items():
-            oids.append(oid)
-            if references is not None and view.origin(oid, position):
-                oids += references(view.data_at(oid, position))
-        return oids
+        `raw` are its bytes; None if there are too many.
+        """
+        named = named_by(self._view, transaction, self._references, raw)
+        return list(filter(self._is_garbage, named))
 
     def _is_garbage(self, oid: bytes) -> bool:
         if self._references is None:

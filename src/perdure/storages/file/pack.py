@@ -192,11 +192,12 @@ class Pack:
     def _copy_later(
         self, copy: PackedCopy, needed: Needs, transaction: Transaction, marked: int
     ) -> None:
+        source = copy.source_of(transaction)
         if transaction.position >= marked:
-            linked = needed.garbage_named_by(transaction)
+            linked = needed.garbage_named_by(transaction, source.raw)
             if linked:
                 raise _GarbageLinkedError(linked)
-        copy.copy_later(transaction)
+        copy.copy_later(source, transaction.records)
 
     def _check_space(self, moment: Moment, kept_bytes: int) -> None:
         later_bytes = moment.end - moment.boundary

@@ -6,6 +6,7 @@ revisions: its pointers to records before are made anew.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -33,7 +34,7 @@ from perdure.storages.file.index import PositionIndex
 from perdure.storages.file.iterate import read_transaction
 from perdure.storages.file.marking import Marked
 from perdure.storages.file.needed import Kept
-from perdure.storages.file.packsource import LARGE, InFile, Source, Sources
+from perdure.storages.file.packsource import InFile, Source, Sources, data_in
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Transaction
 
@@ -143,20 +144,28 @@ class PackedCopy:
         header, fields = read_transaction(self._source.file, position)
         self._encode(header, fields, {}, _PACKED, True)
 
-    def copy_later(self, transaction: Transaction) -> None:
-        """Copy a transaction as it is, where others have moved."""
-        self.flush()
-        header, view = transaction.header, self._source
+    def source_of(self, transaction: Transaction) -> Source:
+        """Return a transaction that was committed later, for `copy_later`."""
+        return self._sources.whole(transaction)
+
+    def copy_later(self, source: Source, records: dict[bytes, int]) -> None:
+        """Copy a transaction as it is, with records at these positions, where others have moved."""
+        header, raw = source.header, source.raw
         if header.status == b"u":
             return
-        self._sources.verify(transaction.position)
-        in_memory = header.length < LARGE
-        planned = {
-            oid: self._moved(oid, position, in_memory)
-            for oid, position in transaction.records.items()
-        }
-        fields = read_transaction(view.file, transaction.position)[1]
-        self._encode(header, fields, planned, header.status, in_memory)
+        if raw is None:
+            fields = read_transaction(self._source.file, source.position)[1]
+        else:
+            fields = _fields(header, raw)
+        previous_of = self.view.index.get
+        planned: dict[bytes, Planned[int]] = {}
+        for oid, position in records.items():
+            data = None if raw is None else data_in(raw, source.position, position)
+            if data is None:
+                planned[oid] = self._moved(oid, position, raw is not None)
+            else:
+                planned[oid] = data, None, previous_of(oid) or None
+        self._encode(header, fields, planned, header.status, raw is not None)
 
     def flush(self) -> None:
         """Write what waits to be written."""
@@ -192,11 +201,7 @@ class PackedCopy:
         self.view.publish(source.header.tid, moved, self._write(source, place, body))
 
     def _place(self, source: Source, raw: bytes) -> _Place:
-        old = source.header
-        user = raw[TRANSACTION_HEADER.size : TRANSACTION_HEADER.size + old.user_size]
-        note_end = old.size - old.extension_size
-        note = raw[note_end - old.note_size : note_end]
-        extension = split_extension(raw[note_end : old.size])[0]
+        user, note, extension = _fields(source.header, raw)
         extension_size = extension_field_size(extension)
         position = self.view.end
         first = position + TRANSACTION_HEADER.size + len(user) + len(note) + extension_size
@@ -273,6 +278,7 @@ class PackedCopy:
         if not origin:
             return None, None, previous
         if origin != position and previous:
+            self.flush()
             source = copy.find(oid, previous, view.header(oid, origin).tid)
             if source:
                 return None, copy.origin(oid, source), previous
@@ -286,9 +292,23 @@ class PackedCopy:
         status: bytes,
         in_memory: bool,
     ) -> None:
-        self.flush()
         end = self.view.end
         encoded = encode(header.tid, fields, planned, end, end, status, in_memory)
-        for pieces in encoded.pieces:
-            self._write_out(pieces)
+        if in_memory:
+            self._put(chain.from_iterable(encoded.pieces), encoded.end - end)
+        else:
+            self.flush()
+            for pieces in encoded.pieces:
+                self._write_out(pieces)
         self.view.publish(header.tid, encoded.positions, encoded.end)
+
+
+def _fields(header: TransactionHeader, raw: bytes) -> Metadata:
+    """Return the metadata of the transaction whose bytes are `raw`."""
+    note = TRANSACTION_HEADER.size + header.user_size
+    extension = note + header.note_size
+    return Metadata(
+        raw[TRANSACTION_HEADER.size : note],
+        raw[note:extension],
+        split_extension(raw[extension : header.size])[0],
+    )

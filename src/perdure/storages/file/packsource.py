@@ -5,6 +5,7 @@ The copy gets a checksum of its own, which would match whatever was damaged befo
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from struct import Struct
 from typing import Final, NamedTuple
 
 from perdure.errors import CorruptDataError
@@ -20,19 +21,23 @@ from perdure.storages.file.format import (
     unpack_transaction_header,
 )
 from perdure.storages.file.reader import View
-from perdure.storages.file.scan import Scanner, Unsound
+from perdure.storages.file.scan import Scanner, Transaction, Unsound
 from perdure.storages.file.window import SMALL_WINDOW, Window
 
-__all__ = ["LARGE", "InFile", "Source", "Sources"]
+__all__ = ["LARGE", "InFile", "Source", "Sources", "data_in"]
 
 LARGE: Final = 8 << 20
 """Bytes of a transaction that is not read as a whole."""
 
 _AHEAD: Final = 4096
 
+_HEADER_SIZE: Final = RECORD_HEADER.size
+_unpack_needed = Struct(">16xQ10xQ").unpack_from
+"""Unpacks, of a record's header, where the previous one is, and the size of the data."""
+
 
 class Source(NamedTuple):
-    """A transaction to be copied in part; `raw` are its bytes, None if there are too many."""
+    """A transaction to be copied; `raw` are its bytes, None if there are too many."""
 
     position: int
     header: TransactionHeader
@@ -41,6 +46,19 @@ class Source(NamedTuple):
     @property
     def end(self) -> int:
         return self.position + self.header.length
+
+
+def data_in(raw: bytes, start: int, position: int) -> bytes | None:
+    """Return the data of the record at `position`, in a sound transaction at `start`.
+
+    None where the record points back, or has to be looked at.
+    """
+    at = position - start
+    previous, size = _unpack_needed(raw, at)
+    if not size or previous >= position:
+        return None
+    at += _HEADER_SIZE
+    return raw[at : at + size]
 
 
 class InFile:
@@ -102,21 +120,29 @@ class Sources:
         if not position + header.size <= record_position < position + header.length:
             found = f"a record of the transaction at {position}"
             raise CorruptDataError(path, record_position, found, "one of a transaction around it")
+        if header.length > LARGE:
+            return self._too_large(position, header)
         size = header.length + NUMBER.size
-        if size > LARGE:
-            self.verify(position)
-            return Source(position, header, None)
         raw = read(position, size)
         if len(raw) < size:
             raw = self._file.read_exactly(position, size)  # which says what is wrong
         self._verify(position, header, raw)
         return Source(position, header, raw)
 
-    def verify(self, position: int) -> None:
-        """Verify a transaction that may be too large to be read as a whole."""
+    def whole(self, transaction: Transaction) -> Source:
+        """Return a transaction, verified; it can be one that was committed lately."""
+        position, header = transaction.position, transaction.header
+        if header.length > LARGE:
+            return self._too_large(position, header)
+        raw = self._file.read_exactly(position, header.length + NUMBER.size)
+        self._verify(position, header, raw)
+        return Source(position, header, raw)
+
+    def _too_large(self, position: int, header: TransactionHeader) -> Source:
         found = Scanner(self._file, self._view.end).examine(position)
         if isinstance(found, Unsound):
             raise CorruptDataError(self._file.path, found.position, found.found, found.expected)
+        return Source(position, header, None)
 
     def _verify(self, position: int, header: TransactionHeader, raw: bytes) -> None:
         field = raw[header.size - header.extension_size : header.size]
