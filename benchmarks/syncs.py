@@ -17,7 +17,8 @@ from typing import Any
 
 __all__ = ["SyncCounter", "slowed", "sync_cost_s", "watched"]
 
-SYNCS = ("fsync", "fdatasync")
+SYNCS = (("os", "fsync"), ("os", "fdatasync"), ("perdure.native._courtesy", "sync"))
+"""What syncs, by module: who has a C function of its own for that is not to get away."""
 
 
 def sync_cost_s(directory: Path, times: int = 50) -> float:
@@ -52,15 +53,17 @@ def watched() -> AbstractContextManager[SyncCounter]:
 
 @contextmanager
 def slowed(by_s: float) -> Iterator[SyncCounter]:
-    """Make `os.fsync` and `os.fdatasync` take `by_s` seconds longer; yield their count.
+    """Make all `SYNCS` take `by_s` seconds longer; yield their count.
 
     The functions are replaced wherever a loaded module keeps them by name: one
     that took `fsync` out of `os` when it was imported has to be slowed too.
     """
     counter = SyncCounter()
     replaced: list[tuple[ModuleType, str, Any]] = []
-    for sync_name in SYNCS:
-        original = getattr(os, sync_name)
+    for module_name, sync_name in SYNCS:
+        if module_name not in sys.modules:
+            continue
+        original = getattr(sys.modules[module_name], sync_name)
         slow = _slow(original, by_s, counter)
         for module in list(sys.modules.values()):
             names = [name for name, held in vars(module).items() if held is original]

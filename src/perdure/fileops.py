@@ -11,11 +11,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from perdure import native
+
 __all__ = ["FileOperations", "write_all"]
 
 # The content and the size, but not the times: where those alone changed, the file system
 # has nothing to write.
-_sync = os.fsync if sys.platform == "darwin" else os.fdatasync
+_pure_sync = os.fsync if sys.platform == "darwin" else os.fdatasync
+
+# Who calls these has its turn soon afterwards, beside threads that load; see the C file.
+_sync = native.courtesy.sync if native.courtesy else _pure_sync
+_write = native.courtesy.write if native.courtesy else os.pwritev
 
 
 class FileOperations:
@@ -30,7 +36,7 @@ class FileOperations:
 
     def write(self, descriptor: int, pieces: Sequence[bytes], position: int) -> int:
         """Write `pieces` from `position` on; return how many bytes were taken, perhaps not all."""
-        return os.pwritev(descriptor, pieces, position)
+        return _write(descriptor, pieces, position)
 
     def sync(self, descriptor: int) -> None:
         """Return when all that was written to the file is on the disk."""

@@ -14,6 +14,7 @@ switches all of them off.
 
 from perdure.native.loading import (
     SWITCH,
+    courtesy,
     decoder,
     encoder,
     filescan,
@@ -30,6 +31,7 @@ from perdure.native.loading import (
 
 __all__ = [
     "SWITCH",
+    "courtesy",
     "decoder",
     "encoder",
     "filescan",

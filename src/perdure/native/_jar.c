@@ -5,16 +5,10 @@
    missing, a second thread, a closed connection) is left to the Python method that
    this repeats, and which is given as `otherwise`: it does all of it, or refuses. */
 
-#define _POSIX_C_SOURCE 200809L /* clock_gettime, nanosleep */
-
+#include "courtesy.h"
 #include "latch.h"
 #include "objects.h"
 #include "view.h"
-
-#ifndef _WIN32
-#include <stdatomic.h>
-#endif
-#include <time.h>
 
 /* Latch: lets one thread in, any number of times. See turn.PureLatch. */
 
@@ -121,63 +115,6 @@ static PyType_Spec latch_spec = {
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = latch_slots,
 };
-
-/* Giving way. Who reads a file lets go of the GIL for half a microsecond, and has taken it
-   back before a thread that waits for it is awake: beside two readers, a commit waited 5 ms
-   each time that it came back from the system. So while a commit is under way, a thread that
-   loads steps aside now and then, for long enough. One that has just committed was away itself.
-   See courtesy.py. */
-
-#define TURN_NS 150000 /* between two times that readers give way */
-#define ASIDE_NS 30000
-
-static int commits_under_way; /* guarded by the GIL */
-
-static PyObject *commit_begins(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
-    commits_under_way++;
-    Py_RETURN_NONE;
-}
-
-#ifdef _WIN32
-static void note_return(void) {}
-static void give_way(void) {}
-#else
-static _Atomic int64_t aside_until_ns; /* read without the GIL, too */
-static _Thread_local int64_t returned_ns; /* when a commit of this thread ended */
-
-static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static void note_return(void) { returned_ns = now_ns(); }
-
-/* All readers at once: else one comes back while another steps aside, and takes its place. */
-static void give_way(void) {
-    int64_t now = now_ns(), until = atomic_load(&aside_until_ns);
-    if (now < returned_ns + TURN_NS)
-        return;
-    if (now >= until + TURN_NS)
-        atomic_store(&aside_until_ns, until = now + ASIDE_NS);
-    if (now < until) {
-        Py_BEGIN_ALLOW_THREADS
-        do {
-            struct timespec aside = {0, (long)(until - now)};
-            nanosleep(&aside, NULL);
-            now = now_ns();
-            until = atomic_load(&aside_until_ns);
-        } while (now < until);
-        Py_END_ALLOW_THREADS
-    }
-}
-#endif
-
-static PyObject *commit_ends(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
-    commits_under_way--;
-    note_return();
-    Py_RETURN_NONE;
-}
 
 /* Loading: gives ghosts their state. See loading.Loader.set_state. */
 
@@ -348,7 +285,7 @@ static PyObject *loading_load(Loading *self, PyObject *obj) {
         !latch_enter(latch))
         return load_otherwise(self, obj);
     /* Deeper, the connection may be the one that commits. */
-    if (commits_under_way > 0 && latch->depth == 1)
+    if (latch->depth == 1)
         give_way();
     result = load(self, (cPersistentObject *)obj);
     latch->depth--;
@@ -534,18 +471,11 @@ static PyType_Spec registering_spec = {
     .slots = registering_slots,
 };
 
-static PyMethodDef functions[] = {
-    {"commit_begins", commit_begins, METH_NOARGS, "Have threads that load give way."},
-    {"commit_ends", commit_ends, METH_NOARGS, "End what commit_begins began."},
-    {NULL, NULL, 0, NULL},
-};
-
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
     .m_name = "perdure.native._jar",
     .m_doc = "What persistent objects ask of their connection, over and over.",
     .m_size = -1,
-    .m_methods = functions,
 };
 
 static PyTypeObject *add_type(PyObject *module, const char *name, PyType_Spec *spec) {
@@ -576,7 +506,7 @@ static int find_view(void) {
 
 PyMODINIT_FUNC PyInit__jar(void) {
     PyObject *module;
-    if (find_persistent() < 0 || find_view() < 0)
+    if (find_persistent() < 0 || find_view() < 0 || find_courtesy() < 0)
         return NULL;
     module = PyModule_Create(&definition);
     if (module == NULL)

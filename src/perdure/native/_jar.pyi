@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-def commit_begins() -> None: ...
-def commit_ends() -> None: ...
-
 class Latch:
     closed: bool
     def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool: ...

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 __all__ = [
     "SWITCH",
+    "courtesy",
     "decoder",
     "encoder",
     "filescan",
@@ -31,6 +32,7 @@ SWITCH: Final = "PERDURE_NATIVE"
 
 _SWITCHED_OFF: Final = os.environ.get(SWITCH) == "0"
 _NAMES: Final = (
+    "courtesy",
     "scanner",
     "filescan",
     "decoder",
@@ -68,6 +70,7 @@ def _load(name: str) -> ModuleType | None:
 
 
 if TYPE_CHECKING:
+    from perdure.native import _courtesy as courtesy
     from perdure.native import _decoder as decoder
     from perdure.native import _encoder as encoder
     from perdure.native import _filescan as filescan
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
     from perdure.native import _view as view
 else:
     (
+        courtesy,
         scanner,
         filescan,
         decoder,

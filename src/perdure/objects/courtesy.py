@@ -6,6 +6,9 @@ waits for it is awake: so a commit, which calls the system several times, would
 wait for milliseconds after each call. While one is under way, a thread that
 loads steps aside now and then, for long enough. One that has just committed
 need not: it was away itself, and waiting threads had their turn.
+
+Native code knows more: its calls of the system say that they are back, and a thread
+that loads in C steps aside as soon as one waits.
 """
 
 import threading
@@ -49,8 +52,8 @@ class _UnderWay:
 
 
 _under_way: Final = _UnderWay()
-_begins = native.jar.commit_begins if native.jar else _under_way.begins
-_ends = native.jar.commit_ends if native.jar else _under_way.ends
+_begins = native.courtesy.commit_begins if native.courtesy else _under_way.begins
+_ends = native.courtesy.commit_ends if native.courtesy else _under_way.ends
 
 
 class Committing(AbstractContextManager[None]):

@@ -1,0 +1,211 @@
+/* Who was away has its turn soon after it is back.
+
+   One thread at a time runs Python. A thread that loads one object after the other is asked
+   for its turn every 5 ms, or lets go of it at a read and has taken it back before a thread
+   that waits for it is awake. So a commit, which calls the system several times, would wait
+   for milliseconds after each call.
+
+   Here the calls themselves say that a thread is back and waits, before it waits. A thread
+   that loads looks at that, steps aside, and takes its turn again when the other one has its
+   own. What waits for a lock, say, cannot tell; so while a commit is under way, threads that
+   load step aside now and then anyway. One that has just committed was away itself.
+   See objects/courtesy.py. */
+
+#define _GNU_SOURCE /* pwritev */
+
+#include "courtesy.h"
+
+#ifdef _WIN32
+#error "there is no pwritev"
+#endif
+#ifdef Py_GIL_DISABLED
+#error "without the GIL, there are no turns"
+#endif
+
+#include <errno.h>
+#include <sched.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Giving way */
+
+#define RUN_NS 10000    /* between two times that who loads gives way to who waits */
+#define WAIT_NS 200000  /* at most, for each of them */
+#define TURN_NS 150000  /* between two times that it gives way to a commit anyway */
+#define ASIDE_NS 30000
+
+/* Read without the GIL, too. */
+static _Atomic int64_t back_ns;        /* when somebody had its turn again, last */
+static _Atomic int64_t aside_until_ns; /* where all give way */
+
+static _Thread_local int64_t returned_ns; /* when a commit of this thread ended */
+
+static struct courtesy shared;
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void give_way_to_waiting(int64_t now) {
+    int64_t until = now + WAIT_NS;
+    if (now < atomic_load(&back_ns) + RUN_NS)
+        return;
+    Py_BEGIN_ALLOW_THREADS
+    /* Awake: a nap would last longer than the other one needs to wake up. */
+    while (atomic_load(&shared.waiting) > 0 && now_ns() < until)
+        sched_yield();
+    Py_END_ALLOW_THREADS
+    atomic_store(&back_ns, now_ns());
+}
+
+/* All at once: else one comes back while another steps aside, and takes its place. */
+static void give_way_anyway(int64_t now) {
+    int64_t until = atomic_load(&aside_until_ns);
+    if (now >= until + TURN_NS)
+        atomic_store(&aside_until_ns, until = now + ASIDE_NS);
+    if (now < until) {
+        Py_BEGIN_ALLOW_THREADS
+        do {
+            struct timespec aside = {0, (long)(until - now)};
+            nanosleep(&aside, NULL);
+            now = now_ns();
+            until = atomic_load(&aside_until_ns);
+        } while (now < until);
+        Py_END_ALLOW_THREADS
+    }
+}
+
+static void give_way_now(void) {
+    int64_t now = now_ns();
+    if (now < returned_ns + TURN_NS)
+        return;
+    if (atomic_load(&shared.waiting) > 0)
+        give_way_to_waiting(now);
+    else
+        give_way_anyway(now);
+}
+
+static struct courtesy shared = {.give_way = give_way_now};
+
+static PyObject *commit_begins(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+    atomic_fetch_add(&shared.commits, 1);
+    Py_RETURN_NONE;
+}
+
+static PyObject *commit_ends(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+    atomic_fetch_sub(&shared.commits, 1);
+    returned_ns = now_ns();
+    Py_RETURN_NONE;
+}
+
+/* Calls of the system */
+
+/* Return whether to try again what failed; else there is an exception. */
+static int is_to_be_repeated(int error) {
+    if (error == EINTR)
+        return PyErr_CheckSignals() == 0;
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return 0;
+}
+
+static PyObject *sync_file(PyObject *Py_UNUSED(module), PyObject *file) {
+    int descriptor = PyObject_AsFileDescriptor(file), result, error;
+    if (descriptor < 0)
+        return NULL;
+    do {
+        Py_BEGIN_ALLOW_THREADS
+#ifdef __APPLE__
+        result = fsync(descriptor);
+#else
+        result = fdatasync(descriptor);
+#endif
+        error = errno;
+        BACK_SOON
+    } while (result < 0 && is_to_be_repeated(error));
+    if (result < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+#define MOST_PIECES 64
+
+static void release(Py_buffer *held, int count) {
+    while (count-- > 0)
+        PyBuffer_Release(&held[count]);
+}
+
+/* Get hold of the bytes of pieces; return of how many, -1 with an exception. */
+static int hold(PyObject *pieces, Py_buffer *held, struct iovec *vectors) {
+    Py_ssize_t count = PySequence_Size(pieces);
+    int n;
+    if (count > MOST_PIECES)
+        count = MOST_PIECES;
+    for (n = 0; n < count; n++) {
+        PyObject *piece = PySequence_GetItem(pieces, n);
+        int failed = piece == NULL || PyObject_GetBuffer(piece, &held[n], PyBUF_SIMPLE) < 0;
+        Py_XDECREF(piece);
+        if (failed) {
+            release(held, n);
+            return -1;
+        }
+        vectors[n].iov_base = held[n].buf;
+        vectors[n].iov_len = (size_t)held[n].len;
+    }
+    return (int)count;
+}
+
+static PyObject *write_file(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer held[MOST_PIECES];
+    struct iovec vectors[MOST_PIECES];
+    PyObject *pieces;
+    long long position;
+    ssize_t written;
+    int descriptor, count, error;
+    if (!PyArg_ParseTuple(args, "iOL:write", &descriptor, &pieces, &position))
+        return NULL;
+    count = hold(pieces, held, vectors);
+    if (count < 0)
+        return NULL;
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        written = pwritev(descriptor, vectors, count, (off_t)position);
+        error = errno;
+        BACK_SOON
+    } while (written < 0 && is_to_be_repeated(error));
+    release(held, count);
+    return written < 0 ? NULL : PyLong_FromSsize_t((Py_ssize_t)written);
+}
+
+static PyMethodDef functions[] = {
+    {"commit_begins", commit_begins, METH_NOARGS, "Have threads that load give way."},
+    {"commit_ends", commit_ends, METH_NOARGS, "End what commit_begins began."},
+    {"sync", sync_file, METH_O, "Return when all that was written to a file is on the disk."},
+    {"write", write_file, METH_VARARGS,
+     "Write pieces from a position on; return how many bytes were taken."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = COURTESY_MODULE,
+    .m_doc = "Who was away has its turn soon after it is back.",
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+PyMODINIT_FUNC PyInit__courtesy(void) {
+    PyObject *module = PyModule_Create(&definition), *capsule;
+    if (module == NULL)
+        return NULL;
+    courtesy = &shared;
+    capsule = PyCapsule_New(&shared, COURTESY_MODULE "." COURTESY_CAPSULE, NULL);
+    if (capsule == NULL || PyModule_AddObjectRef(module, COURTESY_CAPSULE, capsule) < 0)
+        Py_CLEAR(module);
+    Py_XDECREF(capsule);
+    return module;
+}

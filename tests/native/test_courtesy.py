@@ -1,0 +1,115 @@
+"""Calls of the system, in C; that they bring a turn soon is tested with objects."""
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from perdure.fileops import FileOperations, write_all
+
+courtesy = pytest.importorskip("perdure.native._courtesy", reason="it is not built")
+
+
+@pytest.fixture
+def descriptor(tmp_path: Path) -> Any:
+    made = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    yield made
+    os.close(made)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [],
+        [b""],
+        [b"one"],
+        (b"one", b"", b"two"),
+        [bytearray(b"one"), memoryview(b"two"), memoryview(bytearray(b"three"))[1:3]],
+        [b"%d" % number for number in range(64)],
+    ],
+)
+def test_it_writes_as_the_system_does(
+    descriptor: int, tmp_path: Path, pieces: Sequence[bytes]
+) -> None:
+    expected = tmp_path / "expected"
+    with expected.open("wb") as file:
+        written = os.pwritev(file.fileno(), pieces, 5) if pieces else 0
+    assert courtesy.write(descriptor, pieces, 5) == written
+    assert (tmp_path / "file").read_bytes() == expected.read_bytes()
+
+
+def test_of_many_pieces_it_takes_the_first_ones(descriptor: int, tmp_path: Path) -> None:
+    pieces = [b"%04d" % number for number in range(1000)]
+    written = courtesy.write(descriptor, pieces, 0)
+    assert 0 < written < 4000
+    assert (tmp_path / "file").read_bytes() == b"".join(pieces)[:written]
+    assert write_all(FileOperations(), descriptor, pieces, 0) == 4000
+    assert (tmp_path / "file").read_bytes() == b"".join(pieces)
+
+
+def test_it_syncs_files_and_their_descriptors(descriptor: int, tmp_path: Path) -> None:
+    courtesy.sync(descriptor)
+    with (tmp_path / "file").open("rb") as file:
+        courtesy.sync(file)
+
+
+def error_of(call: Any, *args: Any) -> tuple[type, Any] | None:
+    try:
+        call(*args)
+    except (OSError, TypeError, ValueError) as error:
+        return type(error), getattr(error, "errno", None)
+    return None
+
+
+def test_its_errors_are_those_of_the_system(descriptor: int) -> None:
+    reading, writing = os.pipe()
+    with open(os.devnull, "rb") as unwritable:
+        for args in [(reading,), (-1,), (1 << 20,), ("no file",), ()]:
+            assert error_of(courtesy.sync, *args) == error_of(os.fdatasync, *args)
+        for args in [
+            (writing, [b"data"], 0),
+            (unwritable.fileno(), [b"data"], 0),
+            (1 << 20, [b"data"], 0),
+            (descriptor, [b"data", "text"], 0),
+            (descriptor, 5, 0),
+            (descriptor, [b"data"]),
+        ]:
+            error = error_of(courtesy.write, *args)
+            assert error is not None
+            assert error == error_of(os.pwritev, *args)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_what_it_could_not_write_is_free_again(descriptor: int) -> None:
+    piece = bytearray(b"data")
+    with pytest.raises(TypeError):
+        courtesy.write(descriptor, [piece, None], 0)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        courtesy.write(1 << 20, [piece], 0)
+    courtesy.write(descriptor, [piece], 0)
+    piece.extend(b"more")  # refused while somebody holds it
+
+
+def test_a_signal_does_not_end_a_call(tmp_path: Path) -> None:
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = signal.signal(signal.SIGALRM, note)
+    descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        for _ in range(20):
+            assert courtesy.write(descriptor, [bytes(1 << 16)] * 8, 0) == 8 << 16
+            courtesy.sync(descriptor)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os.close(descriptor)
+    assert came
