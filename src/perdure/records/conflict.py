@@ -7,8 +7,8 @@ three, which go back into the merged record as they were.
 """
 
 import logging
+import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
 from persistent import Persistent
@@ -16,6 +16,7 @@ from transaction.interfaces import TransientError
 
 from perdure.errors import BTreesConflictError, ConflictError, POSKeyError, StateLoadError
 from perdure.records.broken import Broken, BrokenClass, find_global
+from perdure.records.classes import is_steady
 from perdure.records.classmeta import class_and_arguments, class_at_head, class_name, plain_head
 from perdure.records.codec import (
     LARGE,
@@ -28,12 +29,15 @@ from perdure.records.codec import (
     memo_behind,
     unpickler_of,
 )
-from perdure.records.names import with_stored_names
+from perdure.records.names import OURS, with_stored_names
 from perdure.records.references import parse_reference
 
 __all__ = ["PersistentReference", "RecordMerger", "resolve_conflict"]
 
 logger = logging.getLogger("perdure.records.conflict")
+
+_Resolve = Callable[[Any, Any, Any], Any]
+"""What `_p_resolveConflict` is: old, committed and new state in, the merged one out."""
 
 
 class PersistentReference:
@@ -117,13 +121,19 @@ class _Unresolvable(Exception):
 
 
 class _Head(NamedTuple):
-    """How the records of a class begin: bytes that say no more than its name."""
+    """How the records of a class begin.
+
+    It is plain where that says no more than the name of the class, `names`; otherwise
+    `unpickler` has read it, and goes on with the state.
+    """
 
     data: bytes
     names: tuple[str, str]
+    unpickler: Any  # None where it is plain
     cls: Any
-    unpickler_memo: Any  # of an unpickler that has read it
-    pickler_memo: Memo | None  # to go on behind it
+    arguments: tuple[Any, ...]
+    unpickler_memo: Any  # to go on behind it
+    pickler_memo: Memo | None  # the same
 
 
 class _Merger:
@@ -136,6 +146,7 @@ class _Merger:
 
     def __init__(self, find_global: FindGlobal) -> None:
         self._find_global = find_global
+        self._is_steady = is_steady(find_global)
         self._load_reference = self._reference
         self._states = StateUnpickler(find_global, self._load_reference)
         self._pickler = RecordPickler(_persistent_id)
@@ -143,56 +154,64 @@ class _Merger:
         # In all states of one object, the same references.
         self._known: dict[Any, PersistentReference] = {}
 
-    def merge(
-        self, new: bytes, read_old: Callable[[], bytes], read_committed: Callable[[], bytes]
-    ) -> bytes:
-        """Return the record that merges three; what is `read` are the two others."""
-        head = self._head_of(new)
-        if head is not None:
-            resolve = _resolver(head.cls, (), new)
-            start, memo = head.data, head.pickler_memo
-        else:
-            source, unpickler = self._reader_of(new)
-            resolve = _resolver(*class_and_arguments(unpickler.load(), self._find_global), new)
-            start, memo = new[: source.position], memo_behind(unpickler)
-        old_state = self._state(head, read_old())
-        committed_state = self._state(head, read_committed())
-        new_state = unpickler.load() if head is None else self._state(head, new)
-        self._known.clear()  # the states keep theirs
-        resolved = resolve(old_state, committed_state, new_state)
-        return start + with_stored_names(self._pickler.dump_behind(memo, resolved))
-
-    def _head_of(self, record: bytes) -> _Head | None:
-        """Return how a record begins, None if that is not plain."""
+    def head_of(self, record: bytes) -> _Head:
+        """Return how a record begins."""
         data = plain_head(record)
         if data is None or data[1] > PROTOCOL:
             # From protocol 4 on, opcodes count on what an unpickler has memorised itself.
-            return None
+            return self._read_head(record, None)
         head = self._heads.get(data)
-        # Asked for each time: it may have been imported anew.
-        if head is None or self._find_global(*head.names) is not head.cls:
+        if head is None or not self._is_found(head):
             names = class_at_head(data)
             if names is None:
-                return None
-            _, unpickler = self._reader_of(data)
-            cls, _ = class_and_arguments(unpickler.load(), self._find_global)
-            head = _Head(data, names, cls, unpickler.memo, memo_behind(unpickler))
-            self._heads[data] = head
+                return self._read_head(record, None)
+            head = self._heads[data] = self._read_head(data, names)
         return head
+
+    def _is_found(self, head: _Head) -> bool:
+        """Return whether the class is still what is found under its name."""
+        # Asked each time: it may have been imported anew.
+        module, name = head.names
+        if self._is_steady and getattr(sys.modules.get(module), name, None) is head.cls:
+            return True
+        return self._find_global(module, name) is head.cls
+
+    def _read_head(self, record: bytes, names: tuple[str, str] | None) -> _Head:
+        source, unpickler = self._reader_of(record)
+        cls, arguments = class_and_arguments(unpickler.load(), self._find_global)
+        data, behind = record[: source.position], memo_behind(unpickler)
+        if names is None:
+            return _Head(data, ("", ""), unpickler, cls, arguments, None, behind)
+        return _Head(data, names, None, cls, arguments, unpickler.memo, behind)
+
+    def merge(
+        self, head: _Head, resolve: _Resolve, old: bytes, committed: bytes, new: bytes
+    ) -> bytes:
+        """Return the record that merges three; `head` is that of the new one."""
+        state_of = self._state
+        old_state, committed_state = state_of(head, old), state_of(head, committed)
+        new_state = head.unpickler.load() if head.unpickler else state_of(head, new)
+        self._known.clear()  # the states keep theirs
+        merged = self._pickler.dump_behind(
+            head.pickler_memo, resolve(old_state, committed_state, new_state)
+        )
+        return head.data + (merged if OURS not in merged else with_stored_names(merged))
 
     def _reader_of(self, record: bytes) -> tuple[Pickles, Any]:
         """Return the record as a file, and an unpickler that reads it."""
         source = Pickles(record)
         return source, unpickler_of(source, self._find_global, self._load_reference)
 
-    def _state(self, head: _Head | None, record: bytes) -> Any:
-        if head is None or not record.startswith(head.data) or len(record) >= LARGE:
+    def _state(self, head: _Head, record: bytes) -> Any:
+        data = head.data
+        if head.unpickler or not record.startswith(data) or len(record) >= LARGE:
             _, unpickler = self._reader_of(record)
             unpickler.load()
             return unpickler.load()
         states = self._states
-        state = states.load(record[len(head.data) :], head.unpickler_memo)
-        if not states.is_reusable():
+        state = states.load(record[len(data) :], head.unpickler_memo)
+        read_behind = states.read_behind
+        if read_behind(1):  # as `is_reusable` says, for one call less
             self._states = StateUnpickler(self._find_global, self._load_reference)
         return state
 
@@ -247,18 +266,24 @@ class RecordMerger:
     ) -> bytes:
         """Return and raise what `resolve_conflict` does."""
 
-        def read_old() -> bytes:
-            return self._untransform(_load(load_serial, oid, read_tid))
-
-        def read_committed() -> bytes:
-            return self._untransform(committed_data or _load(load_serial, oid, committed_tid))
-
+        untransform = self._untransform
         new: bytes | None = None
         try:
-            new = self._untransform(new_data)
+            new = untransform(new_data)
             # Taken out while it is in use: others resolve at the same time.
-            merger = self._take()
-            merged = merger.merge(new, read_old, read_committed)
+            try:
+                merger = self._idle.pop()
+            except IndexError:
+                merger = _Merger(self._find_global)
+            head = merger.head_of(new)
+            resolve = _resolver(head, new)
+            try:
+                old = load_serial(oid, read_tid)
+                committed = committed_data or load_serial(oid, committed_tid)
+            except POSKeyError as error:
+                reason = "a revision that it takes is gone, probably packed away"
+                raise _Unresolvable(reason) from error
+            merged = merger.merge(head, resolve, untransform(old), untransform(committed), new)
             self._idle.append(merger)
             return self._transform(merged)
         except Exception as error:
@@ -272,11 +297,6 @@ class RecordMerger:
                 serials=(committed_tid, read_tid),
                 class_name=name,
             ) from error
-
-    def _take(self) -> _Merger:
-        with suppress(IndexError):
-            return self._idle.pop()
-        return _Merger(self._find_global)
 
 
 def resolve_conflict(
@@ -313,22 +333,14 @@ def _name_in(record: bytes | None) -> str | None:
         return None
 
 
-def _resolver(
-    cls: Any, arguments: tuple[Any, ...], record: bytes
-) -> Callable[[Any, Any, Any], Any]:
+def _resolver(head: _Head, record: bytes) -> _Resolve:
+    cls = head.cls
     if issubclass(cls, Broken):
         raise _Unresolvable(f"the class {class_name(record)} cannot be imported here")
     if getattr(cls, "_p_resolveConflict", None) is None:
         raise _Unresolvable(f"{class_name(record)} has no _p_resolveConflict")
-    resolve: Callable[[Any, Any, Any], Any] = cls.__new__(cls, *arguments)._p_resolveConflict
+    resolve: _Resolve = cls.__new__(cls, *head.arguments)._p_resolveConflict
     return resolve
-
-
-def _load(load_serial: Callable[[bytes, bytes], bytes], oid: bytes, tid: bytes) -> bytes:
-    try:
-        return load_serial(oid, tid)
-    except POSKeyError as error:
-        raise _Unresolvable("a revision that it takes is gone, probably packed away") from error
 
 
 def _reason(error: Exception) -> str:
