@@ -34,6 +34,7 @@ class Capabilities:
     counting: bool
     binding: bool
     batches: bool
+    record_checking: bool
     sealed_blobs: bool
 
 
@@ -58,6 +59,7 @@ def capabilities_of(storage: object) -> Capabilities:
         counting="IMeasuredStorage" in names and _defines(storage, "counters"),
         binding="IBindingStorage" in names and _defines(storage, "bind_records"),
         batches="IBatchStorage" in names and _defines(storage, "store_all"),
+        record_checking="IRecordCheckingStorage" in names and _defines(storage, "check_record"),
         sealed_blobs="ISealedBlobStorage" in names,
     )
 

@@ -11,6 +11,7 @@ OUR_OWN = {
     "IBindingStorage",
     "IClassFinder",
     "IMeasuredStorage",
+    "IRecordCheckingStorage",
     "ISealedBlobStorage",
 }
 FROM_ZODB = sorted({each.__name__ for each in INTERFACES.values()} - OUR_OWN)

@@ -45,6 +45,7 @@ class TestBeforeOverMemory(ReadOnlyContract):
             "counting",
             "binding",
             "batches",
+            "record_checking",
         }
         | {"blobs", "blob_restore"}
     )

@@ -33,6 +33,7 @@ class TestReadOnlyOverMemory(ReadOnlyContract):
             "counting",
             "binding",
             "batches",
+            "record_checking",
         }
         | {"blobs", "blob_restore"}
     )

@@ -33,6 +33,7 @@ _NAMES: dict[type, str] = {
     storage.MeasuredStorage: "IMeasuredStorage",
     storage.BindingStorage: "IBindingStorage",
     storage.BatchStorage: "IBatchStorage",
+    storage.RecordCheckingStorage: "IRecordCheckingStorage",
     storage.PrefetchStorage: "IPrefetchStorage",
     storage.BlobStorage: "IBlobStorage",
     storage.BlobRestoreableStorage: "IBlobStorageRestoreable",
@@ -44,6 +45,7 @@ _OUR_OWN = {
     storage.MeasuredStorage,
     storage.BindingStorage,
     storage.BatchStorage,
+    storage.RecordCheckingStorage,
     storage.SealedBlobStorage,
 }
 

@@ -31,6 +31,7 @@ __all__ = [
     "MeasuredStorage",
     "PrefetchStorage",
     "ReadVerifyingStorage",
+    "RecordCheckingStorage",
     "RecordIterableStorage",
     "RestoreableStorage",
     "SealedBlobStorage",
@@ -305,6 +306,16 @@ class BatchStorage(Storage, Protocol):
         self, records: Sequence[tuple[bytes, bytes, bytes]], transaction: HasMetaData
     ) -> None:
         """Store records, each (oid, serial, data), in order, as `store` does one."""
+
+
+class RecordCheckingStorage(Storage, Protocol):
+    """It can tell whether a record is as it was written."""
+
+    def check_record(self, oid: bytes, tid: bytes) -> None:
+        """Raise `CorruptDataError` if what `tid` wrote for `oid` has changed since.
+
+        It takes longer than loading: it is for what could not be made sense of.
+        """
 
 
 class PrefetchStorage(Storage, Protocol):

@@ -9,7 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from perdure import native
-from perdure.errors import ConnectionStateError, POSKeyError, ReadConflictError, dotted_name
+from perdure.capabilities import capabilities_of
+from perdure.errors import (
+    ConnectionStateError,
+    POSKeyError,
+    ReadConflictError,
+    StateLoadError,
+    dotted_name,
+)
 from perdure.ids import oid_repr
 from perdure.objects.blob import Blob
 from perdure.objects.changes import Changes
@@ -91,7 +98,7 @@ class Loader:
     def _use(self, cache: Any) -> None:
         self._cache = cache
         self._update_size = cache.update_object_size_estimation
-        self.reader = RecordReader(self._connection, cache, self._find_class)
+        self.reader = RecordReader(self._connection, cache, self._find_class, self._examine)
         self._set_state = self.reader.set_state
         if self._native:
             self._native.set_state = self._set_state
@@ -121,7 +128,11 @@ class Loader:
         except KeyError:
             self._refuse_without_transaction()
             raise POSKeyError(oid) from None
-        ghost = self.reader.ghost(record)
+        try:
+            ghost = self.reader.ghost(record)
+        except StateLoadError:
+            self._examine(oid)
+            raise
         # Making the ghost may have loaded it, where it refers to itself.
         obj = self._cache.get(oid)
         if obj is None:
@@ -195,6 +206,17 @@ class Loader:
             referrer_oid=None if referrer is None else referrer._p_oid,
             referrer_class=None if referrer is None else dotted_name(type(referrer)),
         )
+
+    def _examine(self, oid: bytes) -> None:
+        """Raise `CorruptDataError` if a record that makes no sense is not as it was written."""
+        storage = self._connection.db().storage
+        if not capabilities_of(storage).record_checking:
+            return
+        try:
+            serial = self.load(oid)[1]
+        except (KeyError, ReadConflictError):
+            return
+        storage.check_record(oid, serial)
 
     def _find_referrer(self, oid: bytes) -> Any:
         # Whoever led here was loaded lately: look there first, and not for ever.

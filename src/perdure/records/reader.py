@@ -51,11 +51,19 @@ class RecordReader:
     """Reads records for one connection.
 
     `cache` is the connection's `PickleCache`. `find_global` is called with module
-    and name of every class and function that a record mentions.
+    and name of every class and function that a record mentions. `examine` is called with
+    the oid of an object whose record makes no sense: it may know why, and raise that.
     """
 
-    def __init__(self, jar: ReaderJar, cache: Any, find_global: FindGlobal) -> None:
+    def __init__(
+        self,
+        jar: ReaderJar,
+        cache: Any,
+        find_global: FindGlobal,
+        examine: Callable[[bytes], object] | None = None,
+    ) -> None:
         self._jar = jar
+        self._examine = examine
         self._cached = cache.get
         self._new_ghost = cache.new_ghost
         self._find_global = find_global
@@ -84,7 +92,7 @@ class RecordReader:
                 broken=Broken,
                 hand_over=self._read_anew,
                 explain=self._explain,
-                refused=_refused,
+                refused=self._refused,
             )
             self.set_state = self._decoder.set_state
 
@@ -151,7 +159,7 @@ class RecordReader:
                 refuse_childless_tree(obj, state)
             obj.__setstate__(state)
         except BaseException as error:
-            _refused(error, obj, record)
+            self._refused(error, obj, record)
             raise
 
     def _read_anew(self, obj: Any, record: bytes) -> None:
@@ -159,7 +167,7 @@ class RecordReader:
         # The unpickler makes room for every number up to the largest one that it meets.
         if _is_out_of_bounds(record):
             reason = "its record is damaged: it numbers objects that it cannot have"
-            raise StateLoadError(obj._p_oid, _name_of(obj), reason)
+            raise self._state_load_error(obj._p_oid, _name_of(obj), reason)
         if self._decoder and self._learns_from(obj, record):
             self._decoder.set_state(obj, record)
         else:
@@ -211,7 +219,19 @@ class RecordReader:
         if isinstance(error, Exception) and not isinstance(error, POSError | TransientError):
             oid = None if obj is None else obj._p_oid
             name = _class_name_in(record) if obj is None else _name_of(obj)
-            raise StateLoadError(oid, name, _reason(error, record)) from error
+            raise self._state_load_error(oid, name, _reason(error, record)) from error
+
+    def _refused(self, error: BaseException, obj: Any, record: bytes) -> None:
+        """Raise a better error than what `__setstate__` raised, or return to let it pass."""
+        if isinstance(error, Exception) and not isinstance(error, POSError | TransientError):
+            reason = f"its __setstate__ raised {error!r}"
+            raise self._state_load_error(obj._p_oid, _name_of(obj), reason) from error
+
+    def _state_load_error(self, oid: bytes | None, name: str | None, reason: str) -> StateLoadError:
+        """Return the error for a record that makes no sense; raises what `examine` knows."""
+        if oid is not None and self._examine is not None:
+            self._examine(oid)
+        return StateLoadError(oid, name, reason)
 
     def _whole_state_for(self, obj: Any, record: bytes) -> Any:
         source = Pickles(record)
@@ -332,13 +352,6 @@ def refuse_childless_tree(obj: Any, state: Any) -> None:
         return
     if getattr(type(obj), "_bucket_type", None) is not None:
         raise ValueError("the state of a tree without children")
-
-
-def _refused(error: BaseException, obj: Any, record: bytes) -> None:
-    """Raise a better error than what `__setstate__` raised, or return to let it pass."""
-    if isinstance(error, Exception) and not isinstance(error, POSError | TransientError):
-        reason = f"its __setstate__ raised {error!r}"
-        raise StateLoadError(obj._p_oid, _name_of(obj), reason) from error
 
 
 def _is_out_of_bounds(record: bytes) -> bool:

@@ -22,6 +22,7 @@ class TestFileStorage(BlobContract, BlobRestoreContract):
             "counting",
             "binding",
             "batches",
+            "record_checking",
         }
     )
 

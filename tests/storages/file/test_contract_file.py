@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -41,6 +41,8 @@ class TestFileStorage(
     ReopenContract,
     ReadOnlyContract,
 ):
+    tested_elsewhere: ClassVar[frozenset[str]] = frozenset({"record_checking"})
+
     @pytest.fixture
     def make_storage(self, tmp_path: Path) -> Callable[[str], Any]:
         return lambda name: FileStorage(tmp_path / name)

@@ -7,13 +7,14 @@ import pytest
 import ZODB.FileStorage
 
 import perdure
-from perdure.errors import CorruptDataError
+from perdure.errors import CorruptDataError, StateLoadError
 from perdure.ids import MAX_TID, ZERO, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.storages.file import FileStorage
 from perdure.storages.file.verifying import Verifier
 from perdure.testing.contract.records import cell
 from perdure.testing.contract.transactions import undo, undo_id, write
+from samples.objects import RefusesItsState
 
 A, B, C = p64(1), p64(2), p64(3)
 LOADS: list[Callable[[FileStorage, bytes], object]] = [
@@ -83,6 +84,50 @@ def test_a_connection_meets_the_error(tmp_path: Path) -> None:
     for open_it in ways:
         with open_it() as db, pytest.raises(CorruptDataError), db.transaction() as connection:
             connection.root.part["text"]
+
+
+def test_a_record_can_be_checked_by_itself(path: Path) -> None:
+    flip(path, b"alpha")
+    storage = FileStorage(path)
+    tid = storage.lastTid(A) or ZERO
+    for oid in (A, B):  # of the same transaction
+        with pytest.raises(CorruptDataError, match="checksum") as caught:
+            storage.check_record(oid, tid)
+        assert (caught.value.oid, caught.value.position) == (oid, 4)
+    storage.check_record(C, storage.lastTid(C) or ZERO)
+    undo(storage, undo_id(storage))
+    storage.check_record(C, storage.lastTransaction())
+    for oid in (A, C, p64(99)):  # there is nothing to compare
+        storage.check_record(oid, p64(1))
+    storage.close()
+
+
+def test_without_the_option_a_connection_is_told_of_data_that_make_no_sense(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "app.fs"
+    with perdure.DB(path) as db, db.transaction() as connection:
+        for name in ("alpha", "beta"):
+            connection.root()[name] = perdure.PersistentMapping({"name": name.upper()})
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"\x05\0\0\0ALPHA", b"\x05\0\1\0ALPHA"))  # its length
+    with perdure.DB(path) as db, db.transaction() as connection:
+        damaged = connection.root()["alpha"]
+        for _ in range(2):
+            with pytest.raises(CorruptDataError, match="run `perdure check") as caught:
+                damaged._p_activate()
+            assert (caught.value.path, caught.value.oid) == (str(path), damaged._p_oid)
+        assert connection.root()["beta"]["name"] == "BETA"
+
+
+def test_a_class_that_refuses_a_sound_record_is_not_damage(tmp_path: Path) -> None:
+    path = tmp_path / "app.fs"
+    with perdure.DB(path) as db, db.transaction() as connection:
+        connection.root.refusing = RefusesItsState()
+    with perdure.DB(path) as db, db.transaction() as connection:
+        refusing = connection.root.refusing
+        with pytest.raises(StateLoadError, match="this state is not for me"):
+            refusing._p_activate()
 
 
 def test_what_an_undo_points_back_to_is_verified(path: Path) -> None:

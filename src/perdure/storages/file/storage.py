@@ -37,6 +37,7 @@ from perdure.interfaces import (
     MeasuredStorage,
     PlainRevision,
     ReadVerifyingStorage,
+    RecordCheckingStorage,
     RecordIterableStorage,
     References,
     RestoreableStorage,
@@ -61,7 +62,7 @@ from perdure.storages.file.packs import Packs
 from perdure.storages.file.past import revisions, undoable
 from perdure.storages.file.reader import View
 from perdure.storages.file.reserve import RESERVE_BYTES
-from perdure.storages.file.verifying import Verifier
+from perdure.storages.file.verifying import Verifier, check_record
 from perdure.storages.iterated import IteratedTransaction
 from perdure.storages.oids import OidSource
 from perdure.storages.resolving import Resolver
@@ -81,6 +82,7 @@ Packer = Callable[["FileStorage", References, bytes, bool], Any]
     MeasuredStorage,
     BindingStorage,
     BatchStorage,
+    RecordCheckingStorage,
 )
 class FileStorage:
     """The database in the file `file_name`, which is created where there is none.
@@ -277,6 +279,8 @@ class FileStorage:
         if view is None:
             self._load_before = None
         elif self._verify_reads:
+            # What is verified is read at the same time as what is loaded, and not long after it.
+            view.keep(0)
             self._verifier = Verifier(view)
             self._load_before = partial(self._verified, view, self._verifier)
         else:
@@ -321,6 +325,13 @@ class FileStorage:
         if self._verifier is not None:
             self._verifier.verify(oid, serial)
         return data
+
+    def check_record(self, oid: bytes, tid: bytes) -> None:
+        """Raise `CorruptDataError` if the transaction that wrote a record has changed since.
+
+        One of more than 16 MiB, or without a checksum, is not looked at.
+        """
+        check_record(self._opened(), oid, tid)
 
     def getTid(self, oid: bytes) -> bytes:
         """Return the tid of the current record; `POSKeyError` if there is none."""

@@ -12,12 +12,20 @@ from perdure.storages.file.format import NUMBER, RECORD_HEADER
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
 
-__all__ = ["LARGEST_BYTES", "Verifier"]
+__all__ = ["LARGEST_BYTES", "Verifier", "check_record"]
 
 LARGEST_BYTES: Final = 16 << 20
 """Transactions that are larger are not read for the sake of one record."""
 
 _REMEMBERED: Final = 100_000
+
+
+def check_record(view: View, oid: bytes, tid: bytes) -> None:
+    """Verify once the transaction `tid`, which wrote `oid`, and what it points back to.
+
+    Raises `CorruptDataError`.
+    """
+    Verifier(view).verify(oid, tid)
 
 
 class Verifier:
@@ -27,8 +35,6 @@ class Verifier:
     """
 
     def __init__(self, view: View, largest_bytes: int = LARGEST_BYTES) -> None:
-        # What is verified is read at the same time as what is loaded, and not long after it.
-        view.keep(0)
         self._view = view
         self._largest_bytes = largest_bytes
         self._tids: set[bytes] = set()
