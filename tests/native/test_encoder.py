@@ -2,16 +2,19 @@
 
 import copyreg
 import enum
+import gc
 import threading
 from collections import OrderedDict, namedtuple
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from importlib import import_module
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
 import pytest
-from BTrees.OOBTree import OOBTree
+from BTrees.IOBTree import IOBucket
+from BTrees.OOBTree import OOBTree, OOBucket, OOSet
 from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -274,6 +277,154 @@ def test_a_ghost_is_loaded_to_be_written() -> None:
     ghost = again.get(OID)
     assert ghost._p_changed is None
     assert again.writer.serialize(ghost) == record
+
+
+# Buckets of BTrees
+
+KEYS: dict[str, list[Any]] = {
+    "I": [-(2**31), -70_000, -1, 0, 1, 255, 256, 65_535, 65_536, 2**31 - 1],
+    "U": [0, 255, 256, 65_535, 65_536, 2**31 - 1, 2**31, 2**32 - 1],
+    "L": [-(2**63), -(2**31) - 1, -(2**31), -1, 0, 255, 256, 2**31, 2**39, 2**63 - 1],
+    "Q": [0, 255, 65_536, 2**31, 2**39, 2**63 - 1, 2**63, 2**64 - 1],
+    "O": ["a", "b", "c", "d" * 300, "\ud800", "ä"],
+}
+VALUES: dict[str, list[Any]] = KEYS | {
+    "O": [None, "text", "text", 5, 2**70, b"bytes", ("a", "b"), ["x"], "\ud800", 1.5],
+    "F": [0.0, -1.25, 1 / 3, 1e30, float("inf")],
+}
+FAMILIES = [
+    *("IO", "II", "IU", "IF", "LO", "LL", "LF", "LQ", "OO", "OI", "OL", "OU", "OQ"),
+    *("UO", "UU", "UI", "UF", "QO", "QQ", "QL", "QF"),
+]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 200])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_buckets_are_written_as_by_the_pure_writer(family: str, size: int) -> None:
+    module = import_module(f"BTrees.{family}BTree")
+    keys = (KEYS[family[0]] * size)[:size]
+    values = (VALUES[family[1]] * size)[:size]
+    pairs = tuple(each for pair in zip(keys, values, strict=True) for each in pair)
+    for name, items in (("Bucket", pairs), ("Set", tuple(keys))):
+        cls = getattr(module, family + name)
+
+        def make(jar: Jar, behind: bool, cls: Any = cls, items: Any = items) -> Any:
+            bucket = cls()
+            # Keys may be there several times this way: that is none of the writer's business.
+            state = (items, given(jar, cls(), p64(5))) if behind else (items,)
+            bucket.__setstate__(state)
+            return bucket
+
+        for behind in (True, False):
+            record = agree(lambda jar, behind=behind, make=make: make(jar, behind))
+            state = Jar().reader.state(record)
+            assert len(state) == 1 + behind
+            assert len(state[0]) == len(items)
+
+
+def test_buckets_of_references_are_written_as_by_the_pure_writer() -> None:
+    def make(jar: Jar) -> Any:
+        bucket = IOBucket()
+        for number in range(200):
+            bucket[number] = Node() if number % 2 else given(jar, Node(), p64(number))
+        bucket[1000] = bucket[1]
+        return bucket
+
+    agree(make)
+
+
+def text(number: int) -> str:
+    """Return a text to which nobody else refers."""
+    return f"text number {number}"
+
+
+def test_texts_with_one_reference_and_with_several_are_written_as_by_the_pure_writer() -> None:
+    def bucket(jar: Jar) -> Any:
+        made = OOBucket()
+        shared = text(0)
+        for number in range(100):
+            made[text(number + 1)] = text(number) if number % 3 else shared
+        made[shared] = [shared, text(1000), {text(1001): text(1002)}]
+        return made
+
+    def oo_set(jar: Jar) -> Any:
+        return OOSet([text(number) for number in range(100)])
+
+    def node(jar: Jar) -> Node:
+        shared = text(0)
+        inner: list[Any] = [text(1)]
+        within_itself = (text(2), shared, inner)
+        inner.append(within_itself)
+        items = [text(3), inner, shared, {text(4): text(5), shared: text(6)}, (text(7),)]
+        return Node(a=text(8), b=shared, items=items, again=items, inner=inner, t=within_itself)
+
+    def of_its_own_dictionary(jar: Jar) -> Node:
+        made = Node(a=text(1), b=[text(2)])
+        made.own = vars(made)
+        return made
+
+    for make in (bucket, oo_set, node, of_its_own_dictionary):
+        agree(make)
+
+
+class Watches:
+    """Notes, when it is asked for its state, whether a tuple refers to it."""
+
+    def __init__(self) -> None:
+        self.is_in_tuple = False
+
+    def __getstate__(self) -> None:
+        self.is_in_tuple = any(type(each) is tuple for each in gc.get_referrers(self))
+
+
+def test_of_a_bucket_no_tuple_is_made_to_write_it() -> None:
+    jar = Jar()
+    bucket = given(jar, IOBucket())
+    jar.writer.serialize(bucket)
+    bucket[1] = watches = Watches()
+    jar.writer.serialize(bucket)
+    assert not watches.is_in_tuple
+
+
+def test_a_bucket_that_is_a_ghost_is_loaded_to_be_written() -> None:
+    jar = Jar()
+    bucket = given(jar, OOBucket({"key": "value"}))
+    record = jar.store(bucket)
+    again = jar.reopened()
+    again.writer.serialize(given(again, OOBucket(), p64(9)))
+    ghost = again.get(OID)
+    assert ghost._p_changed is None
+    assert again.writer.serialize(ghost) == record
+
+
+class OwnBucket(IOBucket):
+    def __getstate__(self) -> Any:
+        return "state", super().__getstate__()
+
+
+def test_a_bucket_of_a_class_made_in_python_is_asked_for_its_state() -> None:
+    record = agree(lambda jar: OwnBucket({1: "one"}))
+    assert Jar().reader.state(record) == ("state", ((1, "one"),))
+
+
+def test_buckets_that_change_while_they_are_written_do_no_harm() -> None:
+    for spoil in (
+        lambda bucket: bucket.clear(),
+        lambda bucket: bucket.update({text(number): [number] for number in range(1000)}),
+        lambda bucket: bucket.pop("a", None),
+        lambda bucket: bucket.__setstate__((("x", text(1)),)),
+        lambda bucket: bucket.update({"a": text(1), "c": text(2), "d": text(3)}),
+    ):
+        jar = Jar()
+        bucket = given(jar, OOBucket())
+        bucket.update({"a": text(1), "c": [text(2)], "d": text(3)})
+        jar.writer.serialize(bucket)
+        bucket["b"] = Spoils(lambda spoil=spoil, bucket=bucket: spoil(bucket))
+        state = jar.reader.state(jar.writer.serialize(bucket))
+        assert len(state[0]) % 2 == 0
+        bucket.clear()
+        bucket["key"] = text(5)
+        assert jar.reader.state(jar.writer.serialize(bucket)) == (("key", text(5)),)
 
 
 # What it leaves to the pickler

@@ -12,7 +12,7 @@
    raises what is to be raised. New objects that were met until then have their oids, and
    stand in `found`; the pickler meets them as objects that have one. */
 
-#include "encoding.h"
+#include "encoding_buckets.h"
 #include "encoding_values.h"
 
 /* Classes, references and other objects */
@@ -332,6 +332,7 @@ static PyObject *plain_state(PyObject *obj, const Head *head) {
     return dict;
 }
 
+/* Write the record of an object: of its dictionary or its state, or of a bucket, without both. */
 static int encode(Encoder *encoder, Work *work, PyObject *obj, Head *head, PyObject *dict,
                   PyObject *state) {
     PyObject *start = head->start;
@@ -341,8 +342,9 @@ static int encode(Encoder *encoder, Work *work, PyObject *obj, Head *head, PyObj
     if (outcome == DONE)
         outcome = write_bytes(work, "\x80\x03", 2);
     if (outcome == DONE)
-        outcome = dict != NULL ? save_attributes(encoder, work, dict, head)
-                               : save(encoder, work, state);
+        outcome = dict != NULL    ? save_attributes(encoder, work, dict, head)
+                  : state != NULL ? save(encoder, work, state)
+                                  : save_bucket(encoder, work, obj, head->items);
     return outcome == DONE ? write_opcode(work, '.') : outcome;
 }
 
@@ -351,7 +353,7 @@ static PyObject *serialize(PyObject *self, PyObject *obj) {
     PyObject *dict, *state = NULL, *record = NULL;
     Work own = {0}, *work = &own;
     Head *head;
-    int outcome;
+    int outcome, is_bucket;
     head = encoder->last_head;
     if (encoder->last_stored != Py_TYPE(obj)) {
         head = (Head *)PyDict_GetItemWithError(encoder->heads, (PyObject *)Py_TYPE(obj));
@@ -364,8 +366,9 @@ static PyObject *serialize(PyObject *self, PyObject *obj) {
         encoder->last_stored = Py_TYPE(obj);
     }
     Py_INCREF((PyObject *)head); /* what is called may learn anew */
-    dict = plain_state(obj, head);
-    if (dict == NULL) {
+    is_bucket = head->items.key && ((cPersistentObject *)obj)->state != cPersistent_GHOST_STATE;
+    dict = is_bucket ? NULL : plain_state(obj, head);
+    if (dict == NULL && !is_bucket) {
         state = PyObject_CallMethodObjArgs(obj, name_getstate, NULL);
         if (state == NULL) {
             Py_DECREF((PyObject *)head);
@@ -418,6 +421,7 @@ static PyObject *learn(PyObject *self, PyObject *args) {
         return NULL;
     head->start = Py_NewRef(start);
     head->has_slots = has_slots;
+    head->items = items_of(cls);
     memset(head->keys, 0, sizeof head->keys);
     ((Encoder *)self)->last_stored = NULL;
     result = PyDict_SetItem(((Encoder *)self)->heads, cls, (PyObject *)head);

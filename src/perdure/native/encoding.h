@@ -14,6 +14,8 @@
 #define DONT_USE_CPERSISTENCECAPI
 #include <persistent/cPersistence.h>
 
+#include "buckets.h"
+
 /* What writing comes to. FAILED: an exception is set. HAND_OVER: none is. */
 enum outcome { DONE = 0, FAILED = -1, HAND_OVER = -2 };
 
@@ -24,6 +26,8 @@ enum kind { UNKNOWN = 0, BARE_REFERENCE = 1, REFERENCE = 2, REDUCED = 3, CLASS =
 
 #define BATCH 1000 /* of items between MARK and APPENDS or SETITEMS, as in the pickler */
 #define KNOWN_KEYS 16 /* of the attributes of a class */
+#define FETCHED_ITEMS 64 /* of a bucket */
+#define FETCHED_AT_ONCE 64 /* bytes of memory */
 #define KEPT_BYTES (1 << 16)
 #define KEPT_SLOTS (1 << 12)
 #define LARGEST UINT32_MAX /* of what has a length of 4 bytes */
@@ -47,6 +51,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *start; /* bytes */
     int has_slots;   /* with which the state is more than the dictionary */
+    ItemKinds items; /* of buckets */
     Key keys[KNOWN_KEYS];
 } Head;
 
@@ -64,6 +69,7 @@ typedef struct {
     Slot *slots;
     size_t count, numbered_room, slots_room; /* slots_room: a power of 2, or 0 */
     uint32_t record; /* counts them, so that slots need not be cleared for each */
+    size_t touched; /* means nothing; see fetch_objects */
 } Work;
 
 typedef struct {

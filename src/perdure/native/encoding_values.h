@@ -2,7 +2,11 @@
    texts, bytes and containers.
 
    Items of containers are held while they are written: what is called on the way may change
-   the container. A container that does change is handed over. */
+   the container. A container that does change is handed over.
+
+   A text that only its container refers to is met once, if the container is: it gets its
+   number, but nobody will ask for it. That container has a number before its items have. So
+   this is not for tuples: one that contains itself is met again before it has one. */
 
 #ifndef PERDURE_ENCODING_VALUES_H
 #define PERDURE_ENCODING_VALUES_H
@@ -14,9 +18,42 @@ static int save(Encoder *encoder, Work *work, PyObject *obj);
 
 /* Numbers and texts */
 
-static int save_int(Work *work, PyObject *obj) {
-    int overflow, size;
+static inline int write_int(Work *work, int64_t value) {
+    int size;
     char bytes[10];
+    if (value >= INT32_MIN && value <= INT32_MAX) {
+        int outcome = ensure(work, 5);
+        char *at = work->bytes + work->size;
+        if (outcome != DONE)
+            return outcome;
+        put_uint32(at + 1, (uint32_t)(int32_t)value);
+        at[0] = value < 0 || value > UINT16_MAX ? 'J' : value > UINT8_MAX ? 'M' : 'K';
+        work->size += at[0] == 'J' ? 5 : at[0] == 'M' ? 3 : 2;
+        return DONE;
+    }
+    for (size = 8; size > 5; size--) { /* as few bytes as keep the sign */
+        int64_t above = value >> (8 * (size - 1) - 1);
+        if (above != 0 && above != -1)
+            break;
+    }
+    bytes[0] = '\x8a';
+    bytes[1] = (char)size;
+    for (int n = 0; n < size; n++)
+        bytes[2 + n] = (char)((uint64_t)value >> 8 * n);
+    return write_bytes(work, bytes, (size_t)size + 2);
+}
+
+static int write_unsigned(Work *work, uint64_t value) {
+    char bytes[11] = "\x8a\x09";
+    if (value <= INT64_MAX)
+        return write_int(work, (int64_t)value);
+    for (int n = 0; n < 8; n++)
+        bytes[2 + n] = (char)(value >> 8 * n);
+    return write_bytes(work, bytes, sizeof bytes); /* the last one is the sign */
+}
+
+static int save_int(Work *work, PyObject *obj) {
+    int overflow;
     long long value = PyLong_AsLongLongAndOverflow(obj, &overflow);
     if (overflow != 0) {
         PyObject *digits = PyObject_CallFunctionObjArgs(encode_long, obj, NULL);
@@ -33,36 +70,20 @@ static int save_int(Work *work, PyObject *obj) {
         Py_DECREF(digits);
         return outcome;
     }
-    if (value >= INT32_MIN && value <= INT32_MAX) {
-        int outcome = ensure(work, 5);
-        char *at = work->bytes + work->size;
-        if (outcome != DONE)
-            return outcome;
-        put_uint32(at + 1, (uint32_t)(int32_t)value);
-        at[0] = value < 0 || value > UINT16_MAX ? 'J' : value > UINT8_MAX ? 'M' : 'K';
-        work->size += at[0] == 'J' ? 5 : at[0] == 'M' ? 3 : 2;
-        return DONE;
-    }
-    for (size = 8; size > 5; size--) { /* as few bytes as keep the sign */
-        long long above = value >> (8 * (size - 1) - 1);
-        if (above != 0 && above != -1)
-            break;
-    }
-    bytes[0] = '\x8a';
-    bytes[1] = (char)size;
-    for (int n = 0; n < size; n++)
-        bytes[2 + n] = (char)((uint64_t)value >> 8 * n);
-    return write_bytes(work, bytes, (size_t)size + 2);
+    return write_int(work, value);
 }
 
-static int save_float(Work *work, PyObject *obj) {
-    double value = PyFloat_AsDouble(obj);
+static int write_float(Work *work, double value) {
     uint64_t bits;
     char bytes[9] = "G";
     memcpy(&bits, &value, sizeof bits);
     for (int n = 0; n < 8; n++)
         bytes[8 - n] = (char)(bits >> 8 * n);
     return write_bytes(work, bytes, sizeof bytes);
+}
+
+static int save_float(Work *work, PyObject *obj) {
+    return write_float(work, PyFloat_AsDouble(obj));
 }
 
 static int save_bytes(Work *work, PyObject *obj) {
@@ -78,8 +99,9 @@ static int save_bytes_once(Work *work, PyObject *obj) {
     return number >= 0 ? write_get(work, number) : save_bytes(work, obj);
 }
 
+/* Write a text, and leave room for its number. */
 static inline int write_text(Work *work, const char *bytes, size_t size) {
-    int outcome = size > LARGEST ? HAND_OVER : ensure(work, 5 + size);
+    int outcome = size > LARGEST ? HAND_OVER : ensure(work, 10 + size);
     char *at;
     if (outcome != DONE)
         return outcome;
@@ -91,27 +113,49 @@ static inline int write_text(Work *work, const char *bytes, size_t size) {
     return DONE;
 }
 
-static int save_str(Work *work, PyObject *obj) {
+/* Write a text without its number. */
+static int write_str(Work *work, PyObject *obj) {
     Py_ssize_t size;
-    const char *bytes;
+    const char *bytes = PyUnicode_AsUTF8AndSize(obj, &size);
+    PyObject *encoded;
+    int outcome;
+    if (bytes != NULL)
+        return write_text(work, bytes, (size_t)size);
+    PyErr_Clear(); /* it has a surrogate */
+    Py_INCREF(obj);
+    encoded = PyUnicode_AsEncodedString(obj, "utf-8", "surrogatepass");
+    Py_DECREF(obj);
+    if (encoded == NULL)
+        return failed();
+    outcome = write_text(work, PyBytes_AsString(encoded), (size_t)PyBytes_Size(encoded));
+    Py_DECREF(encoded);
+    return outcome;
+}
+
+static int save_str(Work *work, PyObject *obj) {
     size_t slot;
     int64_t number = find_number(work, obj, &slot);
     int outcome;
     if (number >= 0)
         return write_get(work, number);
-    bytes = PyUnicode_AsUTF8AndSize(obj, &size);
-    if (bytes != NULL)
-        outcome = write_text(work, bytes, (size_t)size);
-    else { /* it has a surrogate */
-        PyObject *encoded;
-        PyErr_Clear();
-        encoded = PyUnicode_AsEncodedString(obj, "utf-8", "surrogatepass");
-        if (encoded == NULL)
-            return failed();
-        outcome = write_text(work, PyBytes_AsString(encoded), (size_t)PyBytes_Size(encoded));
-        Py_DECREF(encoded);
-    }
+    outcome = write_str(work, obj);
     return outcome == DONE ? memoize_into(work, obj, slot) : outcome;
+}
+
+/* Whether an item of a container is a text to which nothing else refers. */
+static inline int is_alone(PyObject *item) {
+    return Py_IS_TYPE(item, &PyUnicode_Type) && Py_REFCNT(item) == 1;
+}
+
+/* Write such a text: its number counts, but nobody asks for it. */
+static int save_alone(Work *work, PyObject *text) {
+    int outcome = write_str(work, text);
+    return outcome == DONE ? memoize(work, NULL) : outcome;
+}
+
+/* Write an item of a container that has its number already; the caller holds it. */
+static inline int save_item(Encoder *encoder, Work *work, PyObject *item, int alone) {
+    return alone ? save_alone(work, item) : save(encoder, work, item);
 }
 
 /* Containers */
@@ -142,7 +186,7 @@ static int save_tuple(Encoder *encoder, Work *work, PyObject *obj) {
 
 static int save_list_items(Encoder *encoder, Work *work, PyObject *obj) {
     Py_ssize_t next = 0, size = PyList_Size(obj);
-    int outcome = DONE;
+    int outcome = DONE, alone;
     while (next < size && outcome == DONE) {
         Py_ssize_t end = size - next > BATCH ? next + BATCH : size;
         if (size > 1)
@@ -151,8 +195,9 @@ static int save_list_items(Encoder *encoder, Work *work, PyObject *obj) {
             PyObject *item = PyList_GetItem(obj, next);
             if (item == NULL)
                 return failed(); /* the list was made shorter */
+            alone = is_alone(item);
             Py_INCREF(item);
-            outcome = save(encoder, work, item);
+            outcome = save_item(encoder, work, item, alone);
             Py_DECREF(item);
         }
         if (outcome == DONE && PyList_Size(obj) != size)
@@ -171,12 +216,12 @@ static int save_list(Encoder *encoder, Work *work, PyObject *obj) {
 }
 
 static int save_dict_item(Encoder *encoder, Work *work, PyObject *key, PyObject *value) {
-    int outcome;
+    int outcome, key_alone = is_alone(key), value_alone = is_alone(value);
     Py_INCREF(key);
     Py_INCREF(value);
-    outcome = save(encoder, work, key);
+    outcome = save_item(encoder, work, key, key_alone);
     if (outcome == DONE)
-        outcome = save(encoder, work, value);
+        outcome = save_item(encoder, work, value, value_alone);
     Py_DECREF(key);
     Py_DECREF(value);
     return outcome;
@@ -251,9 +296,10 @@ static inline int save_key(Work *work, const Key *key) {
     return outcome == DONE ? memoize_into(work, key->name, slot) : outcome;
 }
 
-/* Write an attribute, unless it is volatile, and count it. */
+/* Write an attribute, unless it is volatile, and count it; `alone`, if nothing else leads to
+   what the dictionary has. */
 static inline int save_attribute(Encoder *encoder, Work *work, PyObject *name, PyObject *value,
-                                 Key *key, Py_ssize_t *count) {
+                                 Key *key, int alone, Py_ssize_t *count) {
     int outcome;
     if (key != NULL && key->name != name)
         learn_key(key, name);
@@ -264,15 +310,25 @@ static inline int save_attribute(Encoder *encoder, Work *work, PyObject *name, P
         outcome = save_key(work, key);
         if (outcome != DONE)
             return outcome;
+        alone = alone && is_alone(value);
         Py_INCREF(value);
-        outcome = save(encoder, work, value);
+        outcome = save_item(encoder, work, value, alone);
         Py_DECREF(value);
         return outcome;
     }
     if (PyUnicode_Check(name) && is_volatile(name))
         return DONE;
     ++*count;
-    return save_dict_item(encoder, work, name, value);
+    if (alone)
+        return save_dict_item(encoder, work, name, value);
+    Py_INCREF(name);
+    Py_INCREF(value);
+    outcome = save(encoder, work, name);
+    if (outcome == DONE)
+        outcome = save(encoder, work, value);
+    Py_DECREF(name);
+    Py_DECREF(value);
+    return outcome;
 }
 
 /* A dictionary of an instance as the state that __getstate__ of Persistent makes of it: a
@@ -281,7 +337,7 @@ static int save_attributes(Encoder *encoder, Work *work, PyObject *dict, Head *h
     Py_ssize_t position = 0, count = 0, number = 0, size = PyDict_Size(dict);
     PyObject *name, *value;
     size_t mark;
-    int outcome;
+    int outcome, alone = Py_REFCNT(dict) == 2; /* the object's reference, and the caller's */
     if (size >= BATCH)
         return HAND_OVER;
     outcome = write_opcode(work, '}');
@@ -295,7 +351,7 @@ static int save_attributes(Encoder *encoder, Work *work, PyObject *dict, Head *h
         Key *key = number < KNOWN_KEYS ? head->keys + number : NULL;
         if (number == size)
             return HAND_OVER; /* there are more than there were */
-        outcome = save_attribute(encoder, work, name, value, key, &count);
+        outcome = save_attribute(encoder, work, name, value, key, alone, &count);
     }
     if (outcome == DONE && PyDict_Size(dict) != size)
         return HAND_OVER;
