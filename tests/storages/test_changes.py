@@ -116,6 +116,53 @@ def test_a_conflict_resolved_early_is_resolved_again_if_more_was_committed(stora
     assert storage.load(A).data == tally(112)
 
 
+@pytest.mark.parametrize(("before", "after"), [(0, 3), (1, 2), (3, 0), (3, 3)])
+def test_a_change_is_merged_with_the_newest_of_many_and_with_what_was_read(
+    storage: Any, monkeypatch: pytest.MonkeyPatch, before: int, after: int
+) -> None:
+    merge = storage.tryToResolveConflict
+    merged: list[tuple[bytes, bytes, bytes, bytes]] = []
+
+    def watched(oid: bytes, committed: bytes, read: bytes, new: bytes, there: bytes) -> Any:
+        if new == mine:
+            merged.append((oid, committed, read, there))
+        return merge(oid, committed, read, new, there)
+
+    monkeypatch.setattr(storage, "tryToResolveConflict", watched)
+    mine = tally(1001)
+    read = write(storage, {A: tally(1)}).tid
+    transaction = begun(storage)
+    tids = [write(storage, {A: tally(1 + number)}).tid for number in range(before)]
+    storage.store(A, read, mine, "", transaction)
+    tids += [write(storage, {A: tally(11 + number)}).tid for number in range(after)]
+    resolved, _ = finish(storage, transaction)
+    assert resolved == [A]
+    newest = tally(10 + after) if after else tally(before)
+    assert merged[-1] == (A, tids[-1], read, newest)
+    # Before, it may have been merged with what was the newest then: its own change, not the result.
+    assert {(oid, read_tid) for oid, _, read_tid, _ in merged} == {(A, read)}
+    assert storage.load(A).data == tally(1010 + after if after else 1000 + before)
+
+
+def test_of_many_objects_stored_at_once_those_that_others_changed_are_merged(storage: Any) -> None:
+    oids = [p64(number) for number in range(1, 8)]
+    read = write(storage, {oid: tally(0) for oid in oids}).tid
+    theirs = [oids[0], oids[3], oids[4], oids[-1]]
+    write(storage, dict.fromkeys(theirs, tally(10)))
+    transaction = begun(storage)
+    records = [(oid, read, tally(1)) for oid in oids]
+    if isinstance(storage, FileStorage):
+        storage.store_all(records, transaction)
+    else:
+        for oid, serial, data in records:
+            storage.store(oid, serial, data, "", transaction)
+    resolved, _ = finish(storage, transaction)
+    assert resolved == theirs
+    assert [storage.load(oid).data for oid in oids] == [
+        tally(11 if oid in theirs else 1) for oid in oids
+    ]
+
+
 def test_an_object_made_by_two_at_once_is_a_conflict(storage: Any) -> None:
     transaction = begun(storage)
     storage.store(A, ZERO, cell(1), "", transaction)

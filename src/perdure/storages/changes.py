@@ -313,9 +313,11 @@ class Changes(Generic[Place]):
             for oid, _, _ in records:
                 self._reverted.pop(oid, None)
         plan, number, count = self._revisions.plan_unchanged, 0, len(records)
-        while (number := plan(records, number, self.planned)) < count:
-            self._plan_store(*records[number])
-            number += 1
+        while number < count:
+            number = plan(records, number, self.planned)
+            if number < count:
+                self._plan_store(*records[number])
+                number += 1
 
     def _plan_restore(
         self, oid: bytes, data: bytes | Kept | None, source_tid: bytes | None
