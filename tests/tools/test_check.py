@@ -21,6 +21,7 @@ from perdure.interfaces import TransactionMetaData
 from perdure.objects.blob import Blob
 from perdure.storages import FileStorage, MappingStorage
 from perdure.storages.file.format import RECORD_HEADER
+from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.index import PositionIndex
 from perdure.storages.file.indexfile import pack_index, unpack_index
 from perdure.tools import (
@@ -39,6 +40,7 @@ from perdure.tools import (
     check,
     check_file,
 )
+from perdure.tools.indexcheck import check_index
 from samples.file_histories import damage, make_history
 from samples.file_operations import Unsynced
 from samples.objects import Counter, Node
@@ -452,7 +454,10 @@ def test_an_index_that_opening_would_not_use_is_told_and_no_damage(path: Path) -
     for data, told in [
         (whole[:-1] + bytes([whole[-1] ^ 1]), "not usable (its checksum is wrong): opening reads"),
         (b"", "not usable (it cannot be read"),
-        (pack_index(saved.positions, ends[-1] + 1, ZERO), f"of {ends[-1] + 1:,} bytes, more than"),
+        (
+            pack_index(saved.positions, ends[-1] + 1, ZERO),
+            f"not used: it covers {ends[-1] + 1:,} bytes",
+        ),
         (pack_index(early, ends[0], ZERO), f"{ends[-1] - ends[0]:,} bytes behind, which opening"),
     ]:
         index.write_bytes(data)
@@ -461,6 +466,13 @@ def test_an_index_that_opening_would_not_use_is_told_and_no_damage(path: Path) -
         assert found.index.startswith(told)
     index.unlink()
     assert check_file(path).index.startswith("missing")
+
+
+def test_an_index_of_what_was_written_during_the_check_is_told(path: Path) -> None:
+    ends = fill(path)
+    with path.open("rb") as opened:
+        told, wrong = check_index(DataFile(path, opened.fileno()), ends[0], PositionIndex())
+    assert (told, wrong) == (f"of {ends[-1]:,} bytes, more than were looked at", None)
 
 
 def without_order(found: Checked) -> Any:

@@ -30,6 +30,13 @@ def check_index(
         return "missing: opening reads the whole file", None
     except (OSError, ValueError) as error:
         return f"not usable ({error}): opening reads the whole file", None
+    if saved.position > here.st_size:
+        # A writer saves it when what it covers is in the file.
+        return (
+            f"not used: it covers {saved.position:,} bytes, and the file has {here.st_size:,}; "
+            "it is that of another file, or this one was cut off",
+            None,
+        )
     if saved.position > end:
         return f"of {saved.position:,} bytes, more than were looked at", None
     wrong = _first_wrong(saved, positions)
