@@ -57,6 +57,12 @@ def test_it_syncs_files_and_their_descriptors(descriptor: int, tmp_path: Path) -
         courtesy.sync(file)
 
 
+def test_it_reads_as_the_system_does(descriptor: int) -> None:
+    os.pwrite(descriptor, b"0123456789", 0)
+    for size, position in [(4, 0), (0, 0), (10, 0), (4, 8), (4, 10), (4, 100), (1 << 16, 5)]:
+        assert courtesy.read(descriptor, size, position) == os.pread(descriptor, size, position)
+
+
 def error_of(call: Any, *args: Any) -> tuple[type, Any] | None:
     try:
         call(*args)
@@ -81,6 +87,17 @@ def test_its_errors_are_those_of_the_system(descriptor: int) -> None:
             error = error_of(courtesy.write, *args)
             assert error is not None
             assert error == error_of(os.pwritev, *args)
+    for args in [
+        (reading, 4, 0),
+        (1 << 20, 4, 0),
+        (descriptor, -1, 0),
+        (descriptor, 4, -1),
+        (descriptor, 4),
+        (descriptor, "4", 0),
+    ]:
+        error = error_of(courtesy.read, *args)
+        assert error is not None
+        assert error == error_of(os.pread, *args)
     os.close(reading)
     os.close(writing)
 

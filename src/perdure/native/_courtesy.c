@@ -50,7 +50,7 @@ static int64_t now_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void give_way_to_waiting(int64_t now) {
+static void wait_for_waiting(int64_t now) {
     int64_t until = now + WAIT_NS;
     if (now < atomic_load(&back_ns) + RUN_NS)
         return;
@@ -84,7 +84,7 @@ static void give_way_now(void) {
     if (now < returned_ns + TURN_NS)
         return;
     if (atomic_load(&shared.waiting) > 0)
-        give_way_to_waiting(now);
+        wait_for_waiting(now);
     else
         give_way_anyway(now);
 }
@@ -130,6 +130,37 @@ static PyObject *sync_file(PyObject *Py_UNUSED(module), PyObject *file) {
     if (result < 0)
         return NULL;
     Py_RETURN_NONE;
+}
+
+static PyObject *read_file(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *data, *read = NULL;
+    Py_ssize_t size;
+    long long position;
+    ssize_t got;
+    int descriptor, error;
+    char *into;
+    if (!PyArg_ParseTuple(args, "inL:read", &descriptor, &size, &position))
+        return NULL;
+    if (size < 0) {
+        errno = EINVAL;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    data = PyBytes_FromStringAndSize(NULL, size);
+    if (data == NULL)
+        return NULL;
+    into = PyBytes_AsString(data);
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        got = pread(descriptor, into, (size_t)size, (off_t)position);
+        error = errno;
+        BACK_SOON
+    } while (got < 0 && is_to_be_repeated(error));
+    if (got == size)
+        return data;
+    if (got >= 0)
+        read = PyBytes_FromStringAndSize(into, (Py_ssize_t)got);
+    Py_DECREF(data);
+    return read;
 }
 
 #define MOST_PIECES 64
@@ -184,6 +215,8 @@ static PyObject *write_file(PyObject *Py_UNUSED(module), PyObject *args) {
 static PyMethodDef functions[] = {
     {"commit_begins", commit_begins, METH_NOARGS, "Have threads that load give way."},
     {"commit_ends", commit_ends, METH_NOARGS, "End what commit_begins began."},
+    {"read", read_file, METH_VARARGS,
+     "Return up to so many bytes of a file from a position on."},
     {"sync", sync_file, METH_O, "Return when all that was written to a file is on the disk."},
     {"write", write_file, METH_VARARGS,
      "Write pieces from a position on; return how many bytes were taken."},

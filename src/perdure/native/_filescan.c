@@ -9,6 +9,7 @@
 
 #include <structmember.h>
 
+#include "courtesy.h"
 #include "positions.h"
 #include "references.h"
 #include "transactions.h"
@@ -616,7 +617,7 @@ static int sweep_window(Sweep *sweep) {
     int result = 1;
     Py_BEGIN_ALLOW_THREADS
     count = find_transactions(sweep);
-    Py_END_ALLOW_THREADS
+    BACK_SOON
     for (fit = 0; fit < count; fit++) {
         int fits = checksum_fits(sweep, &sweep->found[fit]);
         if (fits < 0)
@@ -630,7 +631,7 @@ static int sweep_window(Sweep *sweep) {
             break;
         result = take_in(sweep, &sweep->found[n]) < 0 ? -1 : 1;
     }
-    Py_END_ALLOW_THREADS
+    BACK_SOON
     if (result < 0) {
         PyErr_NoMemory();
         return -1;
@@ -789,7 +790,10 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC PyInit__filescan(void) {
-    PyObject *module = PyModule_Create(&definition), *type;
+    PyObject *module, *type;
+    if (find_courtesy() < 0)
+        return NULL;
+    module = PyModule_Create(&definition);
     if (module == NULL)
         return NULL;
     positions_type = (PyTypeObject *)PyType_FromSpec(&positions_spec);

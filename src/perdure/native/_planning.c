@@ -7,6 +7,7 @@
  * Whatever is unusual (an object that others changed, a record that is not in memory, or very
  * large) is left to the pure functions. */
 
+#include "courtesy.h"
 #include "index.h"
 #include "plan.h"
 #include "records.h"
@@ -377,7 +378,7 @@ static int is_of(Recent *recent, int descriptor, int64_t place, const unsigned c
     memcpy(expected + 8, serial, 8);
     Py_BEGIN_ALLOW_THREADS
     got = pread(descriptor, head, sizeof head, (off_t)place);
-    Py_END_ALLOW_THREADS
+    BACK_SOON
     return got == sizeof head && memcmp(head, expected, sizeof head) == 0;
 }
 
@@ -586,7 +587,7 @@ static PyTypeObject *add_type(PyObject *module, const char *name, PyType_Spec *s
 
 PyMODINIT_FUNC PyInit__planning(void) {
     PyObject *module;
-    if (find_index() < 0)
+    if (find_index() < 0 || find_courtesy() < 0)
         return NULL;
     module = PyModule_Create(&definition);
     if (module == NULL)

@@ -8,6 +8,7 @@
    the system) is left to Python, which knows what to say about it. */
 
 #include "blocks.h"
+#include "courtesy.h"
 #include "index.h"
 #include "view.h"
 
@@ -310,7 +311,10 @@ done:
 
 static PyObject *relay_call(Relay *self, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *names) {
-    PyObject *records = self->records, *otherwise = self->otherwise, *result;
+    PyObject *records, *otherwise, *result;
+    give_way_to_waiting();
+    records = self->records;
+    otherwise = self->otherwise;
     if (otherwise == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "the relay is not aimed yet");
         return NULL;
@@ -396,7 +400,7 @@ static int add(PyObject *module, const char *name, PyObject *object) {
 
 PyMODINIT_FUNC PyInit__view(void) {
     PyObject *module;
-    if (find_index() < 0)
+    if (find_index() < 0 || find_courtesy() < 0)
         return NULL;
     records_type = (PyTypeObject *)PyType_FromSpec(&records_spec);
     if (records_type == NULL)

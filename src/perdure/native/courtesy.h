@@ -18,6 +18,7 @@
 #define BACK_SOON Py_END_ALLOW_THREADS
 #define find_courtesy() 0
 static inline void give_way(void) {}
+static inline void give_way_to_waiting(void) {}
 
 #else
 
@@ -42,6 +43,12 @@ static struct courtesy *courtesy;
 static inline void give_way(void) {
     if (courtesy != NULL && (atomic_load_explicit(&courtesy->waiting, memory_order_relaxed) |
                              atomic_load_explicit(&courtesy->commits, memory_order_relaxed)) != 0)
+        courtesy->give_way();
+}
+
+/* The same, but not to a commit that cannot tell whether it waits. */
+static inline void give_way_to_waiting(void) {
+    if (courtesy != NULL && atomic_load_explicit(&courtesy->waiting, memory_order_relaxed) != 0)
         courtesy->give_way();
 }
 

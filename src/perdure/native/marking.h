@@ -120,7 +120,7 @@ static PyObject *marking_reach_all(PyObject *self, PyObject *Py_UNUSED(nothing))
     set_busy(marking, 1);
     Py_BEGIN_ALLOW_THREADS
     reached = reach_each(marking);
-    Py_END_ALLOW_THREADS
+    BACK_SOON
     set_busy(marking, 0);
     if (!reached)
         return PyErr_NoMemory();
@@ -254,7 +254,7 @@ static PyObject *marking_run(PyObject *self, PyObject *count) {
     set_busy(marking, 1);
     Py_BEGIN_ALLOW_THREADS
     more = mark_some(marking, most);
-    Py_END_ALLOW_THREADS
+    BACK_SOON
     set_busy(marking, 0);
     if (more < 0)
         return PyErr_NoMemory();
@@ -290,7 +290,7 @@ static PyObject *marking_sort(PyObject *self, PyObject *Py_UNUSED(nothing)) {
     set_busy(marking, 1);
     Py_BEGIN_ALLOW_THREADS
     sort_numbers(marking->kept, marking->kept_count);
-    Py_END_ALLOW_THREADS
+    BACK_SOON
     set_busy(marking, 0);
     Py_RETURN_NONE;
 }

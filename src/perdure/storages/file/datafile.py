@@ -8,6 +8,7 @@ after the storage was closed, or packed, reads from the file that it began with.
 import os
 from pathlib import Path
 
+from perdure import native
 from perdure.errors import CorruptDataError, FileAccessError
 from perdure.storages.file.format import (
     RECORD_HEADER,
@@ -19,6 +20,9 @@ from perdure.storages.file.format import (
 )
 
 __all__ = ["DataFile"]
+
+# Who works long, a pack or a check, has its turn after each read, beside threads that load.
+_read = native.courtesy.read if native.courtesy else os.pread
 
 
 class DataFile:
@@ -55,7 +59,7 @@ class DataFile:
         Raises `FileAccessError` where the operating system refuses.
         """
         try:
-            data = os.pread(self.descriptor, size, position)
+            data = _read(self.descriptor, size, position)
         except OSError as error:
             raise self.unreadable(position, error) from error
         if len(data) == size or not data:
