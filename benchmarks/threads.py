@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from benchmarks.workload import Stopwatch
 
-__all__ = ["run_together"]
+__all__ = ["pack_beside", "run_together"]
 
 TIMEOUT_S = 600
 
@@ -33,6 +34,27 @@ def run_together(functions: Sequence[Callable[[threading.Barrier], None]]) -> fl
             return time.perf_counter() - start
     finally:
         gc.enable()
+
+
+def pack_beside(db: Any, done: threading.Event, work: Callable[[], None]) -> float:
+    """Return the seconds that packing `db` takes while a thread does `work`, until both ended.
+
+    `done` is set when the pack has ended, which is when `work` should.
+    """
+
+    def pack(ready: threading.Barrier) -> None:
+        try:
+            ready.wait()
+            db.pack(time.time())
+        finally:
+            done.set()
+
+    def beside(ready: threading.Barrier) -> None:
+        ready.wait()
+        work()
+
+    done.clear()
+    return run_together([pack, beside])
 
 
 def _run(function: Callable[[threading.Barrier], None], ready: threading.Barrier) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.engines import Engine
 from benchmarks.filling import fill_file, records_on_the_way
 from benchmarks.objects import connected
-from benchmarks.threads import run_together
+from benchmarks.threads import pack_beside
 from benchmarks.workload import Round, Sample, Sizes, check, percentile, workload
 
 __all__: list[str] = []
@@ -57,20 +57,7 @@ def pack_beside_reader(engine: Engine, directory: Path, size: int) -> Iterator[R
         done = threading.Event()
         done.set()
         load_until(db.storage, done, oids, quiet)
-        done.clear()
-
-        def pack(ready: threading.Barrier) -> None:
-            try:
-                ready.wait()
-                db.pack(time.time())
-            finally:
-                done.set()
-
-        def read(ready: threading.Barrier) -> None:
-            ready.wait()
-            load_until(db.storage, done, oids, during)
-
-        seconds = run_together([pack, read])
+        seconds = pack_beside(db, done, lambda: load_until(db.storage, done, oids, during))
         check("objects", len(db.storage), 1 + records_on_the_way(size))
         db.close()
         shutil.rmtree(place)

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.engines import Engine
 from benchmarks.filling import copy_filled, fill_file, records_on_the_way
 from benchmarks.objects import Record, connected
-from benchmarks.threads import run_together
+from benchmarks.threads import pack_beside
 from benchmarks.workload import NotAvailableError, Round, Sample, Sizes, check, percentile, workload
 
 __all__: list[str] = []
@@ -61,21 +61,12 @@ def commit_beside_pack(engine: Engine, directory: Path, size: int) -> Iterator[R
             connection.root.changing = records = [Record(0) for _ in range(CHANGED)]
             manager.commit()
             commit_until(manager, records, BEFORE, done, quiet)
-            done.clear()
 
-            def pack(ready: threading.Barrier) -> None:
-                try:
-                    ready.wait()
-                    db.pack(time.time())
-                finally:
-                    done.set()
-
-            def commit(ready: threading.Barrier) -> None:
-                ready.wait()
+            def commit() -> None:
                 ended.append(commit_until(manager, records, 1, done, during))
 
             ended: list[bool] = []
-            seconds = run_together([pack, commit])
+            seconds = pack_beside(db, done, commit)
         with connected(db) as (_, connection):
             numbers = [record.number for record in connection.root.changing]
         check("numbers", numbers, [len(quiet) + len(during)] * CHANGED)

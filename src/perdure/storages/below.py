@@ -22,12 +22,13 @@ from perdure.interfaces import (
     PrefetchStorage,
     ReadVerifyingStorage,
     RecordIterableStorage,
+    References,
     RestoreableStorage,
     SealedBlobStorage,
     UndoableStorage,
 )
 
-__all__ = ["current", "declare_as", "have_conflicts_resolved", "sync_of"]
+__all__ = ["current", "declare_as", "have_conflicts_resolved", "pack_below", "sync_of"]
 
 _PROTOCOLS: Final[dict[str, type]] = {
     "undo": UndoableStorage,
@@ -70,6 +71,22 @@ def current(layer: Any, oid: bytes) -> Loaded:
     if revision is None:
         raise POSKeyError(oid)
     return Loaded(revision[0], revision[1])
+
+
+def pack_below(
+    storage: Any,
+    pack_time: float,
+    references: References,
+    gc: bool | None,
+    progress: Callable[[int, int], object] | None,
+) -> None:
+    """Pack `storage`, which gets of the options those that are given: not all know them."""
+    options: dict[str, Any] = {}
+    if gc is not None:
+        options["gc"] = gc
+    if progress is not None:
+        options["progress"] = progress
+    storage.pack(pack_time, references, **options)
 
 
 def sync_of(storage: Any) -> Callable[[], object] | None:

@@ -12,7 +12,6 @@ transaction as it was. The backups are not packed.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from perdure.capabilities import capabilities_of
@@ -31,7 +30,13 @@ from perdure.interfaces import (
     StoredTransaction,
     declares,
 )
-from perdure.storages.below import current, declare_as, have_conflicts_resolved, sync_of
+from perdure.storages.below import (
+    current,
+    declare_as,
+    have_conflicts_resolved,
+    pack_below,
+    sync_of,
+)
 from perdure.storages.replica import Lag, Replica
 
 __all__ = ["Lag", "ReplicatingStorage"]
@@ -356,13 +361,7 @@ class ReplicatingStorage:
             if behind == ZERO:
                 return
             pack_time = min(pack_time, time_of(behind) - _ROUNDING_S)
-        pack = self.base.pack
-        if progress is not None:
-            pack = partial(pack, progress=progress)
-        if gc is None:
-            pack(pack_time, referencesf)
-        else:
-            pack(pack_time, referencesf, gc=gc)
+        pack_below(self.base, pack_time, referencesf, gc, progress)
 
     def _behind(self, tid: bytes) -> bytes | None:
         """Return how far the backup is that is farthest behind `tid`; None if all have that."""

@@ -13,7 +13,6 @@ there is something that seals them.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Self, cast
 
 from perdure.capabilities import capabilities_of
@@ -33,7 +32,13 @@ from perdure.interfaces import (
 )
 from perdure.records.transforms import NO_FACTS, Facts, RecordTransform
 from perdure.storages import undolog
-from perdure.storages.below import current, declare_as, have_conflicts_resolved, sync_of
+from perdure.storages.below import (
+    current,
+    declare_as,
+    have_conflicts_resolved,
+    pack_below,
+    sync_of,
+)
 from perdure.storages.chained import Link, references_turned_back
 from perdure.storages.copying import copy_transactions
 from perdure.storages.layerblobs import LayerBlobs
@@ -438,13 +443,7 @@ class TransformingStorage:
         `progress` is for a data file below, see `FileStorage.pack`; other storages take none.
         """
         references = references_turned_back(self.transform, referencesf)
-        pack = self.base.pack
-        if progress is not None:
-            pack = partial(pack, progress=progress)
-        if gc is None:
-            pack(pack_time, references)
-        else:
-            pack(pack_time, references, gc=gc)
+        pack_below(self.base, pack_time, references, gc, progress)
 
     def copyTransactionsFrom(self, other: IterableStorage) -> None:
         """Write the transactions of another storage here, with their tids."""
