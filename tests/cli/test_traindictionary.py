@@ -48,6 +48,18 @@ def test_an_older_dictionary_is_named_in_the_address(path: Path, tmp_path: Path)
     assert f"zstd:(file:{path})?dictionary={newer}&old_dictionary={older}" in done.stdout
 
 
+def test_a_third_dictionary_is_refused(path: Path, tmp_path: Path) -> None:
+    """Records of the first one could not be read by the address that would be printed."""
+    for name in ("first.dict", "second.dict"):
+        invoke("train-dictionary", "--size", "1024", path, tmp_path / name)
+    dictionaries = f"dictionary={tmp_path}/second.dict&old_dictionary={tmp_path}/first.dict"
+    address = f"zstd:(file:{path})?{dictionaries}"
+    refused = invoke("train-dictionary", "--size", "1024", address, tmp_path / "third.dict")
+    assert refused.exit_code == 2
+    assert "no place in an address for a third one" in " ".join(refused.stderr.split())
+    assert not (tmp_path / "third.dict").exists()
+
+
 def test_a_file_that_is_there_is_left_alone(path: Path, tmp_path: Path) -> None:
     file = tmp_path / "kept.dict"
     file.write_bytes(b"needed")

@@ -63,3 +63,14 @@ def test_a_file_opened_read_only_is_refused(path: Path) -> None:
     result = invoke("undo", f"file:{path}?read_only=1", newest(path)["tid"])
     assert result.exit_code in (1, 2)
     assert newest(path)["description"] == "number 2"
+
+
+def test_a_blob_is_not_undone_without_its_directory(tmp_path: Path) -> None:
+    path = tmp_path / "blobs.fs"
+    with perdure.DB(path, blob_dir=tmp_path / "blobs") as db, db.transaction() as connection:
+        connection.root.photo = perdure.Blob(b"content")
+    tid = newest(path)["tid"]
+    refused = invoke("undo", path, tid)
+    assert (refused.exit_code, newest(path)["tid"]) == (2, tid)
+    assert "was opened without its blobs" in refused.stderr
+    assert invoke("undo", f"file:{path}?blob_dir={tmp_path}/blobs", tid).exit_code == 0

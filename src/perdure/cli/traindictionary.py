@@ -38,15 +38,22 @@ def command(address: str, file: Path, size_bytes: int) -> None:
             f"there is {str(file)!r} already, and records may need it; name a new file",
             param_hint="FILE",
         )
+    trained = _trained(address, file)
     with opened_storage(address) as storage, progress_bar("reading records") as progress:
         content = train_dictionary(storage, size_bytes, progress)
     write_dictionary(file, content)
-    click.echo(f"{file}: {size_text(len(content))}, for {address_text(_trained(address, file))}")
+    click.echo(f"{file}: {size_text(len(content))}, for {address_text(trained)}")
 
 
 def _trained(address: str, file: Path) -> Address:
     """Return the address that opens the same database with the dictionary."""
     parsed = parse(address)
+    if "old_dictionary" in parsed.options:
+        raise click.BadParameter(
+            "there is an old_dictionary already, and no place in an address for a third one; "
+            "perdure copy into an address with one dictionary makes records that need no other",
+            param_hint="ADDRESS",
+        )
     if parsed.scheme != "zstd":
         return Address("zstd", "", layers=(parsed,), options={"dictionary": str(file)})
     options = {**parsed.options, "dictionary": str(file)}
