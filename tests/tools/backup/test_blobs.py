@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from perdure.errors import BackupError, FileMissingError, MissingBlobError, POSKeyError
+from perdure.errors import (
+    BackupError,
+    FileAccessError,
+    FileMissingError,
+    MissingBlobError,
+    POSKeyError,
+)
 from perdure.ids import ROOT_OID, ZERO, p64
 from perdure.interfaces import TransactionMetaData
 from perdure.records import references
@@ -145,6 +151,18 @@ def test_blobs_that_were_not_backed_up_are_missed(
     done = back_up(path, backups, blob_dir=blobs)
     assert done.manifest is not None
     assert done.manifest.reason == "blobs"
+
+
+def test_a_blob_that_cannot_be_read_is_named_and_not_the_directory_of_the_backup(
+    storage: FileStorage, path: Path, blobs: Path, backups: Path
+) -> None:
+    tid = put(storage, p64(1), b"one")
+    blob = Path(storage.loadBlob(p64(1), tid))
+    blob.unlink()
+    blob.mkdir()
+    with pytest.raises(FileAccessError, match=r"cannot read it: Is a directory") as caught:
+        back_up(path, backups, blob_dir=blobs)
+    assert caught.value.path == str(blob)
 
 
 def test_a_blob_directory_that_is_not_there_is_named(

@@ -20,8 +20,9 @@ from typing import Final
 
 from zc.lockfile import LockError, SimpleLockFile
 
-from perdure.errors import BackupError
+from perdure.errors import BackupError, FileAccessError
 from perdure.fileops import FileOperations, write_all
+from perdure.storages.file.openfile import access
 from perdure.tools.backup.manifest import ADVICE, BackedUpBlob, Manifest
 from perdure.tools.backup.pieces import Piece, file_chunks, read_piece, store
 
@@ -30,6 +31,7 @@ __all__ = ["Repository", "piece_of"]
 _LOCK: Final = "backup.lock"
 _NEW: Final = "new."
 _BLOBS: Final = "blobs"
+_NOTHING_DONE: Final = "nothing was backed up"
 _FILE: Final = re.compile(r"(\d{6,})\.(json|(?:fs|part)(?:\.gz)?)")
 
 
@@ -154,12 +156,15 @@ class Repository:
         return self._store(self.path / name, chunks, compress)
 
     def store_blob(self, path: Path) -> tuple[int, str]:
-        """Have the content of the file at `path` here; return its size and SHA-256."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        """Have the content of the file at `path` here; return its size and SHA-256.
+
+        Raises `FileNotFoundError` if there is no such file.
+        """
+        descriptor = _opened(path)
         try:
             size = os.fstat(descriptor).st_size
             digest = hashlib.sha256()
-            for chunk in file_chunks(descriptor, 0, size):
+            for chunk in _chunks(path, descriptor, size):
                 digest.update(chunk)
             target = self.blob_path(digest.hexdigest())
             if not target.exists():
@@ -167,7 +172,7 @@ class Repository:
                     if not directory.exists():
                         self._operations.make_directory(directory, 0o777)
                         self._operations.sync_directory(directory.parent)
-                self._store(target, file_chunks(descriptor, 0, size), compress=False)
+                self._store(target, _chunks(path, descriptor, size), compress=False)
         finally:
             os.close(descriptor)
         return size, digest.hexdigest()
@@ -236,3 +241,17 @@ class Repository:
         """Return a blob as a piece, to be read and verified."""
         path = self.blob_path(blob.sha256)
         return Piece(path, 0, blob.size_bytes, "sha256", blob.sha256, compressed=False)
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise  # a pack may have removed it: who calls knows what to do then
+    except OSError as error:
+        raise FileAccessError(path, "read it", error, _NOTHING_DONE) from error
+
+
+def _chunks(path: Path, descriptor: int, size: int) -> Iterator[bytes]:
+    with access(path, "read it", _NOTHING_DONE):
+        yield from file_chunks(descriptor, 0, size)
