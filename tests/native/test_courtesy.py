@@ -130,3 +130,33 @@ def test_a_signal_does_not_end_a_call(tmp_path: Path) -> None:
         signal.signal(signal.SIGALRM, before)
         os.close(descriptor)
     assert came
+
+
+def test_it_tells_which_file_a_path_stands_for(descriptor: int, tmp_path: Path) -> None:
+    held, path = os.fstat(descriptor), tmp_path / "file"
+    identity = held.st_dev, held.st_ino
+    assert courtesy.names_file(os.fsencode(path), *identity) is True
+    assert courtesy.names_file(os.fsencode(tmp_path), *identity) is False
+    assert courtesy.names_file(os.fsencode(path), held.st_dev + 1, held.st_ino) is False
+    assert courtesy.names_file(os.fsencode(path), held.st_dev, held.st_ino + 1) is False
+    (tmp_path / "link").symlink_to(path)
+    path.rename(tmp_path / "other")
+    assert courtesy.names_file(os.fsencode(path), *identity) is False
+    assert courtesy.names_file(os.fsencode(tmp_path / "link"), *identity) is False
+    path.write_bytes(b"")
+    assert courtesy.names_file(os.fsencode(path), *identity) is False
+    assert courtesy.names_file(os.fsencode(tmp_path / "other"), *identity) is True
+    with pytest.raises(NotADirectoryError, match="beneath"):
+        courtesy.names_file(os.fsencode(path / "beneath"), *identity)
+    with pytest.raises(ValueError, match="null"):
+        courtesy.names_file(b"\0", *identity)
+
+
+def test_it_knows_files_of_this_machine_and_no_others(descriptor: int) -> None:
+    assert courtesy.is_local(descriptor) in (True, False)
+    reading, writing = os.pipe()
+    assert courtesy.is_local(reading) is False
+    os.close(reading)
+    os.close(writing)
+    with pytest.raises(ValueError, match="-1"):
+        courtesy.is_local(-1)

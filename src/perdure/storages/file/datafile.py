@@ -33,7 +33,13 @@ class DataFile:
         self.descriptor = descriptor
         held = os.fstat(descriptor)
         self._identity = held.st_dev, held.st_ino
-        self._name = os.fspath(path)
+        self._name = os.fsencode(path)
+        # A server may be slow to answer, and is asked without keeping others from running.
+        self._names_file = (
+            native.courtesy.names_file
+            if native.courtesy and native.courtesy.is_local(descriptor)
+            else _names_file
+        )
 
     def __del__(self) -> None:
         os.close(self.descriptor)
@@ -43,11 +49,7 @@ class DataFile:
 
         Raises `OSError` where that cannot be told.
         """
-        try:
-            named = os.stat(self._name)
-        except FileNotFoundError:
-            return False
-        return (named.st_dev, named.st_ino) == self._identity
+        return self._names_file(self._name, *self._identity)
 
     def size(self) -> int:
         """Return the size of the file in bytes, as it is now."""
@@ -96,3 +98,11 @@ class DataFile:
         """Return the header of the transaction at `position`; `CorruptDataError` if cut short."""
         data = self.read(position, TRANSACTION_HEADER.size)
         return unpack_transaction_header(data, self.path, position)
+
+
+def _names_file(path: bytes, device: int, inode: int) -> bool:
+    try:
+        named = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return (named.st_dev, named.st_ino) == (device, inode)
