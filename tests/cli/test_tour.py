@@ -24,10 +24,9 @@ def test_an_interrupted_tour_leaves_a_sound_file_that_the_next_one_completes(
     with start_perdure("tour", path) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        for line in process.stdout:
-            if line.startswith("  reading ") and "reading 74" not in line:
-                process.send_signal(signal.SIGINT)
-                break
+        progress = (line for line in process.stdout if line.startswith("  reading "))
+        assert next(progress) != next(progress)  # it has gone on since the first of them
+        process.send_signal(signal.SIGINT)
         errors = process.stderr.read()
         assert process.wait(TIMEOUT_S) == 130
     assert "Traceback" not in errors
@@ -35,7 +34,7 @@ def test_an_interrupted_tour_leaves_a_sound_file_that_the_next_one_completes(
     with perdure.DB(path) as db, db.transaction() as connection:
         library = connection.root.library
         modules = list(library.modules.values())
-        assert len(modules) > 100
+        assert modules
         assert not library.complete
         names = {definition.name for module in modules for definition in module.definitions()}
         assert names == {name for _, name in library.definitions}
