@@ -44,6 +44,7 @@ class Connection:
         self.loading.load_at = self.load_at
         self.loading.start = START
         self.loading.set_state = self.set_state
+        self.call = jar.Call(self.latch, self.latch_is_free)
         self.setstate = self.loading.load
         self.register = jar.Registering(
             self.latch, self.otherwise.append, self, self.registered, self.added
@@ -121,6 +122,57 @@ def test_whoever_waits_for_a_latch_gets_it_when_it_is_free(make: MakeLatch) -> N
     leave.set()
     assert latch.acquire(True, 30.0)
     thread.join(30)
+
+
+def test_a_call_lets_its_thread_in_and_out_whatever_happens() -> None:
+    connection = Connection()
+    refused: list[str] = []
+    call = jar.Call(connection.latch, lambda: refused.append("otherwise"))
+    with call:
+        assert not connection.latch_is_free()
+        with call:
+            assert not connection.latch_is_free()
+    assert connection.latch_is_free()
+    with pytest.raises(ZeroDivisionError), call:
+        _ = 1 // 0
+    assert connection.latch_is_free()
+    assert refused == []
+
+
+def test_a_call_of_a_closed_connection_or_a_second_thread_is_left_to_python() -> None:
+    connection = Connection()
+
+    def refuse() -> None:
+        raise PermissionError
+
+    call = jar.Call(connection.latch, refuse)
+    seen: list[bool] = []
+
+    def from_elsewhere() -> None:
+        try:
+            with call:
+                seen.append(True)
+        except PermissionError:
+            seen.append(False)
+
+    with call:
+        thread = threading.Thread(target=from_elsewhere)
+        thread.start()
+        thread.join(30)
+    assert seen == [False]
+    connection.latch.closed = True
+    with pytest.raises(PermissionError), call:
+        pass
+    # Python may let it in nevertheless, as it does who has to finish.
+    with jar.Call(connection.latch, lambda: connection.latch.acquire(False) and None):
+        assert not connection.latch_is_free()
+    assert connection.latch_is_free()
+
+
+def test_a_call_that_did_not_begin_does_not_end() -> None:
+    call = jar.Call(jar.Latch(), int)
+    with pytest.raises(RuntimeError, match="not inside"):
+        call.__exit__(None, None, None)
 
 
 def test_a_ghost_gets_state_serial_and_size() -> None:
@@ -218,6 +270,8 @@ def test_an_object_of_another_connection_is_left_to_python() -> None:
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(TypeError):
         jar.Latch(1)
+    with pytest.raises(TypeError):
+        jar.Call(None, None)
     with pytest.raises(TypeError):
         jar.Loading(None, None, None)
     with pytest.raises(TypeError):

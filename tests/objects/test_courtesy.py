@@ -11,7 +11,7 @@ import pytest
 from perdure import native
 from perdure.fileops import FileOperations
 from perdure.objects import Connection
-from perdure.objects.courtesy import Committing, Pacing
+from perdure.objects.courtesy import Pacing, committing
 from samples.objects import Node
 
 ASIDE_S = 20e-6  # a load takes a tenth of it
@@ -40,22 +40,22 @@ def load_time_s(
 def test_a_load_steps_aside_while_a_commit_is_under_way(one: Connection) -> None:
     one.root.node = node = Node()
     one.transaction_manager.commit()
-    with Committing():
+    with committing:
         assert load_time_s(one, node) > ASIDE_S
-    with pytest.raises(ZeroDivisionError), Committing():
+    with pytest.raises(ZeroDivisionError), committing:
         _ = 1 // 0
     assert load_time_s(one, node) < 10 * ASIDE_S
 
 
 def commit_something() -> None:
-    with Committing():
+    with committing:
         pass
 
 
 def test_who_has_just_committed_does_not_step_aside(one: Connection) -> None:
     one.root.node = node = Node()
     one.transaction_manager.commit()
-    with Committing():
+    with committing:
         assert load_time_s(one, node, before=commit_something) < ASIDE_S
         assert load_time_s(one, node) > ASIDE_S
 
@@ -69,7 +69,7 @@ def test_that_another_thread_has_just_committed_changes_nothing(one: Connection)
         thread.start()
         thread.join(30)
 
-    with Committing():
+    with committing:
         assert load_time_s(one, node, before=in_another_thread) > ASIDE_S
 
 

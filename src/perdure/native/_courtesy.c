@@ -95,16 +95,39 @@ static void give_way_now(void) {
 
 static struct courtesy shared = {.give_way = give_way_now};
 
-static PyObject *commit_begins(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+/* Committing: the body is a part of a commit that calls the system. */
+
+static PyObject *committing_enter(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored)) {
     atomic_fetch_add(&shared.commits, 1);
     Py_RETURN_NONE;
 }
 
-static PyObject *commit_ends(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+static PyObject *committing_exit(PyObject *Py_UNUSED(self), PyObject *const *Py_UNUSED(args),
+                                 Py_ssize_t Py_UNUSED(nargs)) {
     atomic_fetch_sub(&shared.commits, 1);
     returned_ns = now_ns();
     Py_RETURN_NONE;
 }
+
+static PyMethodDef committing_methods[] = {
+    {"__enter__", committing_enter, METH_NOARGS, "Have threads that load give way."},
+    {"__exit__", (PyCFunction)(void (*)(void))committing_exit, METH_FASTCALL,
+     "End what __enter__ began."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot committing_slots[] = {
+    {Py_tp_doc, "The body is a part of a commit that calls the system."},
+    {Py_tp_methods, committing_methods},
+    {0, NULL},
+};
+
+static PyType_Spec committing_spec = {
+    .name = COURTESY_MODULE ".Committing",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = committing_slots,
+};
 
 /* Calls of the system */
 
@@ -257,8 +280,6 @@ static PyObject *names_file(PyObject *Py_UNUSED(module), PyObject *args) {
 }
 
 static PyMethodDef functions[] = {
-    {"commit_begins", commit_begins, METH_NOARGS, "Have threads that load give way."},
-    {"commit_ends", commit_ends, METH_NOARGS, "End what commit_begins began."},
     {"read", read_file, METH_VARARGS,
      "Return up to so many bytes of a file from a position on."},
     {"sync", sync_file, METH_O, "Return when all that was written to a file is on the disk."},
@@ -279,13 +300,16 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC PyInit__courtesy(void) {
-    PyObject *module = PyModule_Create(&definition), *capsule;
+    PyObject *module = PyModule_Create(&definition), *capsule, *committing;
     if (module == NULL)
         return NULL;
     courtesy = &shared;
     capsule = PyCapsule_New(&shared, COURTESY_MODULE "." COURTESY_CAPSULE, NULL);
-    if (capsule == NULL || PyModule_AddObjectRef(module, COURTESY_CAPSULE, capsule) < 0)
+    committing = PyType_FromSpec(&committing_spec);
+    if (capsule == NULL || PyModule_AddObjectRef(module, COURTESY_CAPSULE, capsule) < 0 ||
+        committing == NULL || PyModule_AddObjectRef(module, "Committing", committing) < 0)
         Py_CLEAR(module);
     Py_XDECREF(capsule);
+    Py_XDECREF(committing);
     return module;
 }

@@ -116,6 +116,91 @@ static PyType_Spec latch_spec = {
     .slots = latch_slots,
 };
 
+/* Call: one call of a connection, as a context manager. See turn._Call. */
+
+typedef struct {
+    PyObject_HEAD
+    Latch *latch;
+    PyObject *otherwise; /* otherwise() lets in whoever may come in, or refuses */
+} Call;
+
+static PyObject *call_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *latch, *otherwise;
+    Call *self;
+    if (kwargs != NULL || !PyArg_ParseTuple(args, "O!O:Call", latch_type, &latch, &otherwise))
+        return NULL;
+    self = (Call *)((allocfunc)PyType_GetSlot(type, Py_tp_alloc))(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->latch = (Latch *)Py_NewRef(latch);
+    self->otherwise = Py_NewRef(otherwise);
+    return (PyObject *)self;
+}
+
+static int call_traverse(PyObject *op, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(((Call *)op)->latch);
+    Py_VISIT(((Call *)op)->otherwise);
+    return 0;
+}
+
+static int call_clear(PyObject *op) {
+    Py_CLEAR(((Call *)op)->otherwise);
+    return 0;
+}
+
+static void call_dealloc(PyObject *op) {
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    call_clear(op);
+    Py_CLEAR(((Call *)op)->latch);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
+    Py_DECREF(type);
+}
+
+static PyObject *call_enter(Call *self, PyObject *Py_UNUSED(ignored)) {
+    PyObject *otherwise = self->otherwise, *result;
+    if (!self->latch->closed && latch_enter(self->latch))
+        Py_RETURN_NONE;
+    if (otherwise == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the connection is gone");
+        return NULL;
+    }
+    Py_INCREF(otherwise);
+    result = PyObject_CallNoArgs(otherwise);
+    Py_DECREF(otherwise);
+    return result;
+}
+
+static PyObject *call_exit(Call *self, PyObject *const *Py_UNUSED(args),
+                           Py_ssize_t Py_UNUSED(nargs)) {
+    return latch_release(self->latch, NULL);
+}
+
+static PyMethodDef call_methods[] = {
+    {"__enter__", (PyCFunction)call_enter, METH_NOARGS, "Let this thread in, or refuse it."},
+    {"__exit__", (PyCFunction)(void (*)(void))call_exit, METH_FASTCALL,
+     "End what __enter__ began."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot call_slots[] = {
+    {Py_tp_doc, "Call(latch, otherwise): one call of a connection."},
+    {Py_tp_new, call_new},
+    {Py_tp_dealloc, call_dealloc},
+    {Py_tp_traverse, call_traverse},
+    {Py_tp_clear, call_clear},
+    {Py_tp_methods, call_methods},
+    {0, NULL},
+};
+
+static PyType_Spec call_spec = {
+    .name = "perdure.native._jar.Call",
+    .basicsize = sizeof(Call),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = call_slots,
+};
+
 /* Loading: gives ghosts their state. See loading.Loader.set_state. */
 
 typedef PyObject *(*Fast)(PyObject *, PyObject *const *, Py_ssize_t);
@@ -512,7 +597,8 @@ PyMODINIT_FUNC PyInit__jar(void) {
     if (module == NULL)
         return NULL;
     latch_type = add_type(module, "Latch", &latch_spec);
-    if (latch_type == NULL || add_type(module, "Loading", &loading_spec) == NULL ||
+    if (latch_type == NULL || add_type(module, "Call", &call_spec) == NULL ||
+        add_type(module, "Loading", &loading_spec) == NULL ||
         add_type(module, "Registering", &registering_spec) == NULL)
         Py_CLEAR(module);
     return module;

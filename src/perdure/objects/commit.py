@@ -10,7 +10,7 @@ commit copies that: an object may have left memory by then.
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from perdure.errors import ConflictError, ConnectionStateError, ReadConflictError, Unsupported
 from perdure.interfaces import TransactionMetaData
@@ -18,15 +18,13 @@ from perdure.objects.blob import Blob
 from perdure.objects.cache import forget_new
 from perdure.objects.changes import Changes
 from perdure.objects.conflicts import Conflicts
-from perdure.objects.courtesy import Committing
+from perdure.objects.courtesy import committing
 from perdure.objects.metrics import Counters
 from perdure.objects.savepoint import Mark, SavepointStore
 from perdure.objects.storing import Storer, mark_stored
 from perdure.records import RecordWriter
 
 __all__ = ["Commit"]
-
-_COMMITTING: Final = Committing()  # which holds nothing
 
 
 class Commit:
@@ -90,12 +88,13 @@ class Commit:
             self._storer.store_saved(self.savepoints)
         else:
             self._storer.store_changed()
-        self._verify_reads()
+        if self._changes.read_current:
+            self._verify_reads()
 
     def vote(self) -> None:
         """Have the storage promise that finishing will work."""
         try:
-            with _COMMITTING:
+            with committing:
                 resolved = self.storage.tpc_vote(self._metadata)
         except ConflictError as error:
             raise self._conflicts.explained(error) from None
@@ -107,7 +106,7 @@ class Commit:
 
     def finish(self) -> bytes:
         """Make it durable; every object stored gets the new tid as its serial."""
-        with _COMMITTING:
+        with committing:
             tid: bytes = self.storage.tpc_finish(self._metadata)
         changes = self._changes
         mark_stored(changes.stored, tid)

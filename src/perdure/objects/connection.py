@@ -74,7 +74,9 @@ class Connection:
             db.large_record_size,
         )
         self._turn = Turn(self)
-        self._committing = self._turn("commit")  # made once: each commit asks three times
+        self._committing = self._turn.often("commit")
+        # Even if closed meanwhile: the vote has promised that it will be done.
+        self._finishing = self._turn.often("commit", even_if_closed=True)
         self._loader = Loader(
             self,
             self._snapshot,
@@ -276,10 +278,8 @@ class Connection:
             self._commit.vote()
 
     def tpc_finish(self, transaction: Any) -> None:
-        # Even if closed meanwhile: the vote has promised that it will be done.
-        with self._turn("commit", even_if_closed=True):
+        with self._finishing:
             self._commit.finish()
-        self._db.changed()
 
     def tpc_abort(self, transaction: Any) -> None:
         with self._turn("abort", even_if_closed=True):

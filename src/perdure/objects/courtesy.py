@@ -18,7 +18,7 @@ from typing import Final
 
 from perdure import native
 
-__all__ = ["Committing", "Pacing"]
+__all__ = ["Pacing", "PureCommitting", "committing"]
 
 _TURN_S: Final = 0.0001
 """Between two times that a reader gives way."""
@@ -52,20 +52,24 @@ class _UnderWay:
 
 
 _under_way: Final = _UnderWay()
-_begins = native.courtesy.commit_begins if native.courtesy else _under_way.begins
-_ends = native.courtesy.commit_ends if native.courtesy else _under_way.ends
 
 
-class Committing(AbstractContextManager[None]):
-    """The body is a part of a commit that calls the system."""
+class PureCommitting:
+    """What `committing` is without native code."""
 
     __slots__ = ()
 
     def __enter__(self) -> None:
-        _begins()
+        _under_way.begins()
 
     def __exit__(self, *exc_info: object) -> None:
-        _ends()
+        _under_way.ends()
+
+
+committing: Final[AbstractContextManager[None]] = (
+    native.courtesy.Committing() if native.courtesy else PureCommitting()
+)
+"""The body is a part of a commit that calls the system."""
 
 
 class Pacing:

@@ -304,6 +304,8 @@ def pure_mark_stored(objects: Iterable[Any], tid: bytes) -> None:
 def mark_stored(objects: list[Any], tid: bytes) -> None:
     """Give objects that were stored their serial, unless they are ghosts, and no changes."""
     if native.storing:
-        pure_mark_stored(native.storing.mark_stored(objects, tid), tid)
+        others = native.storing.mark_stored(objects, tid)
+        if others:
+            pure_mark_stored(others, tid)
     else:
         pure_mark_stored(objects, tid)

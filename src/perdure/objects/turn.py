@@ -5,6 +5,7 @@ inside is refused.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from threading import RLock
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,12 +62,17 @@ class Turn:
         self._connection = connection
         self.latch = new_latch()
 
+    def often(self, what: str, even_if_closed: bool = False) -> AbstractContextManager[None]:
+        """Return the same as by a call, to be kept and used again and again."""
+        call = self(what, even_if_closed)
+        return native.jar.Call(self.latch, call.__enter__) if native.jar else call
+
     def __call__(self, what: str, even_if_closed: bool = False) -> "_Call":
         """Return a context manager that refuses a second thread, and a closed connection."""
         return _Call(self._connection, self.latch, what, even_if_closed)
 
 
-class _Call:
+class _Call(AbstractContextManager[None]):
     __slots__ = ("_connection", "_even_if_closed", "_latch", "_what")
 
     def __init__(
