@@ -1,5 +1,7 @@
 """What a commit does with each object, in C, compared with what Python does."""
 
+import gc
+import sys
 from typing import Any
 
 import pytest
@@ -94,6 +96,40 @@ def test_a_new_object_is_created_cached_and_sized() -> None:
     assert jar.stored == [obj]
     assert jar.cache.get(p64(1)) is obj
     assert obj._p_estimated_size == jar.cache.total_estimated_size == 128
+
+
+def test_new_objects_stand_in_the_cache_as_if_entered_by_its_method() -> None:
+    natively, by_method = Jar(), Jar()
+    for number in range(1, 4):
+        obj = natively.new(number)
+        natively.store(obj)
+        other = by_method.new(number)
+        by_method.cache[p64(number)] = other
+        other._p_changed = True
+        natively.stored.clear()
+        assert sys.getrefcount(obj) == sys.getrefcount(other)
+    obj._p_changed = other._p_changed = False
+    for jar in (natively, by_method):
+        cache = jar.cache
+        assert (len(cache), cache.ringlen(), cache.cache_non_ghost_count) == (3, 3, 3)
+        assert [oid for oid, _ in cache.lru_items()] == [p64(1), p64(2), p64(3)]
+        assert all(each._p_jar is jar and each._p_oid == oid for oid, each in cache.items())
+        cache.minimize()
+        assert cache.ringlen() == cache.cache_non_ghost_count == 2  # two have changes
+        del obj, other
+        obj = other = None
+        gc.collect()
+        assert sorted(oid for oid, _ in cache.items()) == [p64(1), p64(2)]
+
+
+def test_what_the_cache_refuses_is_refused_when_a_new_object_is_stored() -> None:
+    jar = Jar()
+    stray = Thing()
+    stray._p_oid = p64(1)
+    jar.added[p64(1)] = stray
+    with pytest.raises(ValueError, match="jar"):
+        jar.storing.store_changed((stray,), [], jar.serialize, jar.found)
+    assert len(jar.cache) == 0
 
 
 def test_an_object_added_by_hand_is_known_as_that() -> None:

@@ -4,6 +4,7 @@
    is left to the Python method that this repeats, which is given as `otherwise`. See
    storing.Storer. */
 
+#include "caches.h"
 #include "objects.h"
 #include "records.h"
 #include "way.h"
@@ -98,6 +99,9 @@ static int discard(PyObject *dict, PyObject *key) {
 /* Put a new object into the cache, unless there is one with its oid. */
 static int enter(PyObject *cache, PyObject *oid, PyObject *obj) {
     PyObject *type, *value, *traceback, *there;
+    int entered = enter_loaded(cache, oid, obj);
+    if (entered != 0)
+        return entered < 0 ? -1 : 0;
     if (PyObject_SetItem(cache, oid, obj) == 0)
         return 0;
     if (!PyErr_ExceptionMatches(PyExc_ValueError))
@@ -482,6 +486,7 @@ PyMODINIT_FUNC PyInit__storing(void) {
     PyObject *module;
     if (find_persistent() < 0 || find_records() < 0)
         return NULL;
+    find_cache_inside();
     module = PyModule_Create(&definition);
     if (module != NULL && (add_type(module, "Storing", &storing_spec) < 0 ||
                            add_type(module, "Oids", &oids_spec) < 0))

@@ -47,6 +47,67 @@ static int enter_ghost(PyObject *cache, PyObject *data, PyObject *oid, PyObject 
     return 0;
 }
 
+/* Enter an object that has its state, as the one used last. Return 1; 0 where that is not as
+   simple, so that the method of the cache is to decide; -1 with an exception. */
+static int enter_loaded(PyObject *cache, PyObject *oid, PyObject *obj) {
+    cPersistentObject *loaded = (cPersistentObject *)obj;
+    PyObject *data = cache_data(cache);
+    CPersistentRing *home;
+    if (data == NULL || loaded->oid != oid || !PyBytes_CheckExact(oid) ||
+        loaded->jar != ((CacheInside *)cache)->jar || loaded->cache != NULL ||
+        loaded->ring.r_next != NULL || loaded->state == cPersistent_GHOST_STATE)
+        return 0;
+    if (PyDict_GetItemWithError(data, oid) != NULL)
+        return 0;
+    if (PyErr_Occurred() || PyDict_SetItem(data, oid, obj) < 0)
+        return -1;
+    PyObject_GC_UnTrack(data); /* its reference belongs to the ring, from now on */
+    loaded->cache = (PerCache *)Py_NewRef(cache);
+    home = &((CacheInside *)cache)->ring_home;
+    loaded->ring.r_prev = home->r_prev;
+    loaded->ring.r_next = home;
+    home->r_prev->r_next = &loaded->ring;
+    home->r_prev = &loaded->ring;
+    ((CacheInside *)cache)->non_ghost_count++;
+    return 1;
+}
+
+/* Whether two objects, one entered by the cache's own method and then one from here, stand in it
+   alike, and leave it alike; -1 with an exception. */
+static int takes_loaded(PyObject *cache, PyObject *jar, PyObject *first, PyObject *second) {
+    CacheInside *inside = (CacheInside *)cache;
+    cPersistentObject *one = (cPersistentObject *)first, *other = (cPersistentObject *)second;
+    PyObject *done;
+    if (one->oid == NULL || other->oid == NULL || inside->non_ghost_count != 0 ||
+        inside->ring_home.r_next != &inside->ring_home ||
+        PyObject_SetItem(cache, one->oid, first) < 0)
+        return PyErr_Occurred() ? -1 : 0;
+    if (one->cache != (PerCache *)cache || inside->ring_home.r_prev != &one->ring ||
+        inside->non_ghost_count != 1 || other->jar != jar ||
+        enter_loaded(cache, other->oid, second) != 1)
+        return PyErr_Occurred() ? -1 : 0;
+    if (inside->ring_home.r_next != &one->ring || one->ring.r_next != &other->ring ||
+        other->ring.r_prev != &one->ring || Py_REFCNT(first) != Py_REFCNT(second))
+        return 0;
+    done = PyObject_CallMethod(cache, "minimize", NULL);
+    if (done == NULL)
+        return -1;
+    Py_DECREF(done);
+    return inside->non_ghost_count == 0 && inside->ring_home.r_next == &inside->ring_home &&
+           one->state == cPersistent_GHOST_STATE && other->state == cPersistent_GHOST_STATE &&
+           other->ring.r_next == NULL && Py_REFCNT(first) == Py_REFCNT(second);
+}
+
+/* Return a new object that has an oid and a connection, NULL with an exception. */
+static PyObject *loaded_sample(const char *oid, PyObject *jar) {
+    PyObject *made = PyObject_CallNoArgs((PyObject *)cPersistenceCAPI->pertype);
+    if (made != NULL) {
+        ((cPersistentObject *)made)->oid = PyBytes_FromString(oid);
+        ((cPersistentObject *)made)->jar = Py_NewRef(jar);
+    }
+    return made;
+}
+
 /* Whether a cache with one ghost, entered by its own method, has it where it is looked for, and
    takes another one from here; -1 with an exception. */
 static int is_as_expected(PyObject *cache, PyObject *jar, PyObject *first, PyObject *second) {
@@ -82,7 +143,8 @@ static int is_as_expected(PyObject *cache, PyObject *jar, PyObject *first, PyObj
 /* Find out what is inside a cache. Where that cannot be tried, methods do all of it. */
 static void find_cache_inside(void) {
     PyObject *module = PyImport_ImportModule("persistent"), *type = NULL, *jar = NULL,
-             *cache = NULL, *first = NULL, *second = NULL, *done = NULL;
+             *cache = NULL, *first = NULL, *second = NULL, *third = NULL, *fourth = NULL,
+             *done = NULL;
     if (module == NULL || find_persistent() < 0)
         goto end;
     type = PyObject_GetAttrString(module, "PickleCache");
@@ -95,11 +157,19 @@ static void find_cache_inside(void) {
     if (cache == NULL || first == NULL || second == NULL)
         goto end;
     done = PyObject_CallMethod(cache, "new_ghost", "y#O", "first", (Py_ssize_t)5, first);
-    if (done != NULL && is_as_expected(cache, jar, first, second) == 1)
-        cache_type = (PyTypeObject *)Py_NewRef(type);
+    third = loaded_sample("third", jar);
+    fourth = loaded_sample("fourth", jar);
+    if (done == NULL || third == NULL || fourth == NULL ||
+        is_as_expected(cache, jar, first, second) != 1)
+        goto end;
+    cache_type = (PyTypeObject *)Py_NewRef(type);
+    if (takes_loaded(cache, jar, third, fourth) != 1)
+        Py_CLEAR(cache_type);
 end:
     PyErr_Clear();
     Py_XDECREF(done);
+    Py_XDECREF(fourth);
+    Py_XDECREF(third);
     Py_XDECREF(second);
     Py_XDECREF(first);
     Py_XDECREF(cache);
