@@ -12,6 +12,7 @@ from perdure import native
 from perdure.fileops import FileOperations
 from perdure.objects import Connection
 from perdure.objects.courtesy import Pacing, committing
+from processes import python
 from samples.objects import Node
 
 ASIDE_S = 20e-6  # a load takes a tenth of it
@@ -153,3 +154,44 @@ def test_who_was_away_has_its_turn_soon_beside_threads_that_load(
         thread.join(30)
         os.close(descriptor)
     assert sorted(times)[100] < 0.002  # what the interpreter makes others wait for is 5 ms
+
+
+FORKING = """
+import os, sys, time
+from perdure import DB, PersistentMapping
+from perdure.objects.courtesy import committing
+
+with DB(sys.argv[1]) as db, db.transaction() as connection:
+    connection.root.node = node = PersistentMapping(number=1)
+    connection.transaction_manager.commit()
+
+    def load_time_s():
+        times = []
+        for _ in range(20):
+            node._p_deactivate()
+            time.sleep(0.0003)  # longer than a turn
+            start = time.perf_counter()
+            node._p_activate()
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    with committing:
+        aside = load_time_s()
+        forked = os.fork()
+        if not forked:
+            alone = load_time_s()
+            os.write(1, f"{aside > 20e-6} {alone < aside / 2}".encode())
+    if not forked:
+        with committing:
+            os.write(1, f" {load_time_s() > 20e-6}".encode())
+        os._exit(0)
+    os.waitpid(forked, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_does_not_step_aside_for_threads_that_it_does_not_have(
+    tmp_path: Path,
+) -> None:
+    done = python("-c", FORKING, str(tmp_path / "app.fs"))
+    assert (done.stdout, done.stderr) == ("True True True", "")

@@ -23,6 +23,7 @@
 #endif
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -104,7 +105,8 @@ static PyObject *committing_enter(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED
 
 static PyObject *committing_exit(PyObject *Py_UNUSED(self), PyObject *const *Py_UNUSED(args),
                                  Py_ssize_t Py_UNUSED(nargs)) {
-    atomic_fetch_sub(&shared.commits, 1);
+    if (atomic_load(&shared.commits) > 0) /* not if it began before a fork */
+        atomic_fetch_sub(&shared.commits, 1);
     returned_ns = now_ns();
     Py_RETURN_NONE;
 }
@@ -128,6 +130,15 @@ static PyType_Spec committing_spec = {
     .flags = Py_TPFLAGS_DEFAULT,
     .slots = committing_slots,
 };
+
+/* A forked process has none of the other threads: nobody in it waits or commits. */
+static void forget_others(void) {
+    atomic_store(&shared.waiting, 0);
+    atomic_store(&shared.commits, 0);
+    atomic_store(&aside_until_ns, 0);
+}
+
+static int forgets; /* whether that is done */
 
 /* Calls of the system */
 
@@ -304,6 +315,8 @@ PyMODINIT_FUNC PyInit__courtesy(void) {
     if (module == NULL)
         return NULL;
     courtesy = &shared;
+    if (!forgets && pthread_atfork(NULL, NULL, forget_others) == 0)
+        forgets = 1;
     capsule = PyCapsule_New(&shared, COURTESY_MODULE "." COURTESY_CAPSULE, NULL);
     committing = PyType_FromSpec(&committing_spec);
     if (capsule == NULL || PyModule_AddObjectRef(module, COURTESY_CAPSULE, capsule) < 0 ||

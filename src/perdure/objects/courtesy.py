@@ -11,6 +11,7 @@ Native code knows more: its calls of the system say that they are back, and a th
 that loads in C steps aside as soon as one waits.
 """
 
+import os
 import threading
 import time
 from contextlib import AbstractContextManager
@@ -51,11 +52,17 @@ class _UnderWay:
         self.count += 1
 
     def ends(self) -> None:
-        self.count -= 1
+        # It may have begun before a fork, and been forgotten.
+        self.count = max(self.count - 1, 0)
         _returned.at_s = time.perf_counter()
+
+    def forget(self) -> None:
+        self.count = 0
 
 
 _under_way: Final = _UnderWay()
+if hasattr(os, "register_at_fork"):  # a forked process has none of the other threads
+    os.register_at_fork(after_in_child=_under_way.forget)
 
 
 class PureCommitting:
