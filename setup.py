@@ -4,8 +4,9 @@ Every C file in src/perdure/native/ that has a name beginning with one underscor
 an extension module. None is needed: where one cannot be built, the installation goes
 on without it, and `perdure info` says so.
 
-They keep to the limited API of Python 3.11, so that one wheel serves all later
-versions, unless FULL_API names them: what they do costs nothing extra that way.
+They keep to the limited API of Python 3.11, which serves all later versions and costs
+most of them nothing, unless FULL_API names them; see docs/design/0021. As long as it
+names one, a wheel is for one version of Python.
 """
 
 import sys
@@ -17,8 +18,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 NATIVE = Path("src/perdure/native")
-FULL_API: set[str] = set()
-"""Names of the modules that need what the limited API does not offer, say "_encoder"."""
+FULL_API = {"_decoder"}
+"""Names of the modules that need what the limited API does not offer."""
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))  # has no limited API
 LIMITED_API = "0x030B0000"

@@ -100,6 +100,9 @@ def decoded(state: bytes, find: Any = find_global) -> Any:
         (b"(t", ()),
         (b"]K\x01a", [1]),
         (b"](K\x01K\x02e", [1, 2]),
+        (b"](K\x01K\x02e(K\x03K\x04e", [1, 2, 3, 4]),
+        (b"](K\x01K\x02eK\x03a", [1, 2, 3]),
+        (b"](eK\x01a", [1]),
         (b"(K\x01K\x02l", [1, 2]),
         (b"}K\x01K\x02s", {1: 2}),
         (b"}(K\x01K\x02u", {1: 2}),
@@ -141,6 +144,44 @@ def test_names_of_attributes_are_interned() -> None:
             read.set_state(node, HEAD + state)
             (found,) = vars(node)
             assert found is sys.intern(name)
+
+
+def short_text(text: str) -> bytes:
+    data = text.encode()
+    return b"X" + len(data).to_bytes(4, "little") + data
+
+
+def test_names_that_differ_in_one_letter_are_told_apart() -> None:
+    read = alone(Jar())
+    for size in range(1, 45):
+        for place in {0, size // 2, size - 1}:
+            for letter in "aba":
+                name = "x" * place + letter + "x" * (size - place - 1)
+                node = Node()
+                read.set_state(node, HEAD + b"\x80\x03}" + short_text(name) + b"K\x01s.")
+                assert vars(node) == {name: 1}
+
+
+def test_a_class_may_have_any_number_of_attributes_in_any_order() -> None:
+    read = alone(Jar())
+    random = Random(SEED)
+    for count in [1, 2, 15, 16, 17, 40] * 3:
+        names = random.sample([f"name_{number}" for number in range(count)], count)
+        items = b"".join(short_text(name) + b"K\x01" for name in names)
+        node = Node()
+        read.set_state(node, HEAD + b"\x80\x03}(" + items + b"u.")
+        assert list(vars(node)) == names
+
+
+@pytest.mark.parametrize("letter", ["x", "\x7f", "\x80", "ä", "\u20ac", "\U0001f600"])
+def test_texts_of_every_size_are_read_with_any_letter_at_any_place(letter: str) -> None:
+    for size in range(34):
+        for place in range(size):
+            text = "x" * place + letter + "x" * (size - place - 1)
+            found = decoded(short_text(text))
+            assert found == text
+            assert found.isascii() == text.isascii()
+            assert sys.getsizeof(found) == sys.getsizeof("".join(list(text)))
 
 
 def test_references_become_the_objects_of_the_cache_and_are_counted() -> None:
@@ -446,6 +487,22 @@ def test_a_dictionary_that_somebody_holds_is_filled_and_not_replaced() -> None:
     del held
     jar.reader.set_state(node, HEAD + b"\x80\x03}X\x01\x00\x00\x00bK\x01s.")
     assert vars(node) == {"b": 1}
+
+
+def test_a_class_that_gets_a_setstate_is_asked_for_it_from_then_on(monkeypatch: Any) -> None:
+    read = alone(Jar())
+    record = HEAD + b"\x80\x03}X\x01\x00\x00\x00aK\x01s."
+
+    def loaded() -> dict[str, Any]:
+        node = Node()
+        read.set_state(node, record)
+        return vars(node)
+
+    assert loaded() == loaded() == {"a": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(Node, "__setstate__", lambda self, state: self.__dict__.update(b=state))
+        assert loaded() == loaded() == {"b": {"a": 1}}
+    assert loaded() == loaded() == {"a": 1}
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,19 @@
 import gc
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from persistent import Persistent, PickleCache
 
-from perdure import native
+from perdure import DB, FileStorage, native
 from perdure.errors import POSKeyError
 from perdure.ids import p64
 from perdure.objects.turn import Latch, PureLatch
+from samples.records_objects import Node, PeeksWhenRead
 
 jar = pytest.importorskip("perdure.native._jar", reason="it is not built")
 
@@ -26,6 +29,21 @@ class Thing(Persistent):
 
 class Special(Persistent):
     pass
+
+
+@contextmanager
+def stored(directory: Path, **attributes: Any) -> Iterator[Any]:
+    """Store an object with these attributes; yield the root of the database, opened again."""
+    for reading in (False, True):
+        db = DB(FileStorage(directory / "data.fs"))
+        try:
+            with db.transaction() as connection:
+                if reading:
+                    yield connection.root()
+                else:
+                    connection.root()["thing"] = Node(**attributes)
+        finally:
+            db.close()
 
 
 class Connection:
@@ -198,6 +216,22 @@ def test_what_is_missing_or_odd_is_left_to_python(revision: Any) -> None:
     assert connection.otherwise == [ghost]
     assert connection.loading.loads == 0
     assert connection.latch_is_free()
+
+
+@pytest.mark.parametrize("size", [1, 4000, 8100, 8191, 8192, 8193, 32768, 70000])
+def test_records_of_any_size_are_loaded_from_a_file(tmp_path: Path, size: int) -> None:
+    with stored(tmp_path, first=bytes(range(256)) * (size // 256) + bytes(size % 256)) as root:
+        loaded = root["thing"].first
+        assert loaded == bytes(range(256)) * (size // 256) + bytes(size % 256)
+
+
+def test_a_load_in_the_midst_of_a_load_leaves_the_bytes_of_the_first_alone(tmp_path: Path) -> None:
+    other = Node(name="other", text="o" * 300)
+    with stored(tmp_path, peek=PeeksWhenRead(other, 3), text="t" * 500, other=other) as root:
+        thing = root["thing"]
+        assert thing.text == "t" * 500
+        assert thing.peek == ["other"] * 3
+        assert thing.other.text == "o" * 300
 
 
 def test_classes_and_special_objects_are_left_to_python() -> None:

@@ -9,6 +9,7 @@ __all__ = [
     "KeepsItsJar",
     "Node",
     "NoticesItsOid",
+    "PeeksWhenRead",
     "Point",
     "Proxy",
     "RaisesInSetstate",
@@ -145,3 +146,18 @@ class Proxy:
 
     def __reduce__(self) -> Any:
         return Point, (self.wrapped.x, self.wrapped.y)
+
+
+class PeeksWhenRead:
+    """Comes back as the names of a node, which it has loaded when it is read."""
+
+    def __init__(self, node: Node, times: int) -> None:
+        self.node = node
+        self.times = times
+
+    def __reduce__(self) -> tuple[Any, tuple[Node, int]]:
+        return names_of, (self.node, self.times)
+
+
+def names_of(node: Any, times: int) -> list[str]:
+    return [node.name for _ in range(times)]

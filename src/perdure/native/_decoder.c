@@ -17,6 +17,7 @@
    what is left of it, and a number in the memo not larger than its size, or 255. There is
    no recursion here. */
 
+#include "decoder.h"
 #include "decoding.h"
 #include "decoding_opcodes.h"
 
@@ -30,6 +31,13 @@ static int install(PyObject *obj, PyObject *state) {
     /* What else refers to the state must not change with the object. */
     if (!PyDict_CheckExact(state) || Py_REFCNT(state) != 1)
         return HAND_OVER;
+#if PY_VERSION_HEX < 0x030D0000 /* later, what an object has may live in itself */
+    PyObject **place = _PyObject_GetDictPtr(obj);
+    if (place != NULL && *place == NULL) {
+        *place = Py_NewRef(state);
+        return DONE;
+    }
+#endif
     dict = PyObject_GenericGetDict(obj, NULL);
     if (dict == NULL) {
         PyErr_Clear(); /* it has none, and __setstate__ will say so */
@@ -41,14 +49,43 @@ static int install(PyObject *obj, PyObject *state) {
     return outcome;
 }
 
+/* The version of a class, which is another one after each change to it or to its bases; 0 where
+   it has none. */
+static inline unsigned version_of(const PyTypeObject *cls) {
+    return Py_IS_TYPE(cls, &PyType_Type) && cls->tp_flags & Py_TPFLAGS_VALID_VERSION_TAG
+               ? cls->tp_version_tag
+               : 0;
+}
+
 /* Whether the class has no __setstate__ of its own. Asked each time: classes can be changed. */
-static int has_plain_setstate(PyObject *cls) {
-    PyObject *method = PyObject_GetAttr(cls, name_setstate);
-    int plain = method == persistent_setstate;
+static int has_plain_setstate(Head *head, PyTypeObject *cls) {
+    unsigned version = version_of(cls);
+    PyObject *method;
+    int plain;
+    if (version != 0 && version == head->version)
+        return head->is_plain;
+    method = PyObject_GetAttr((PyObject *)cls, name_setstate);
+    plain = method == persistent_setstate;
     if (method == NULL)
         PyErr_Clear();
     Py_XDECREF(method);
+    head->version = version_of(cls);
+    head->is_plain = plain;
     return plain;
+}
+
+/* Return what is known of a class's records, borrowed; NULL, perhaps with an exception. */
+static Head *head_of(Decoder *decoder, PyTypeObject *cls) {
+    size_t place = ((uintptr_t)cls >> 4 ^ (uintptr_t)cls >> 9) & (KEPT_HEADS - 1);
+    Head *head;
+    if (decoder->kept_heads[place].cls == cls)
+        return decoder->kept_heads[place].head;
+    head = (Head *)PyDict_GetItemWithError(decoder->heads, (PyObject *)cls);
+    if (head != NULL) {
+        decoder->kept_heads[place].cls = cls;
+        decoder->kept_heads[place].head = head;
+    }
+    return head;
 }
 
 /* Whether a state would have BTrees end the process. See reader.refuse_childless_tree. */
@@ -65,45 +102,56 @@ static int is_childless_tree(PyObject *cls, PyObject *state) {
     return bucket_type != NULL;
 }
 
-static int decode(Decoder *decoder, Work *work, PyObject *obj, PyObject *record) {
-    const uint8_t *bytes = (const uint8_t *)PyBytes_AsString(record);
-    Py_ssize_t size = PyBytes_Size(record), start_size;
-    PyObject *cls = (PyObject *)Py_TYPE(obj), *state;
-    Load load = {decoder, work, bytes, bytes + size, 0, 0};
-    Head *head = (Head *)PyDict_GetItemWithError(decoder->heads, cls);
+/* Read the state behind the head, and give it to the object. */
+static int decode_state(Load *load, PyObject *obj, const uint8_t *record) {
+    Work *work = load->work;
+    PyTypeObject *cls = Py_TYPE(obj);
+    PyObject *state;
     int outcome;
-    if (head == NULL)
-        return PyErr_Occurred() ? FAILED : HAND_OVER;
-    start_size = PyBytes_Size(head->start);
-    if (size < start_size ||
-        memcmp(bytes, PyBytes_AsString(head->start), (size_t)start_size) != 0)
-        return HAND_OVER;
-    load.next += start_size;
-    if (head->number >= 0) {
+    if (load->head->number >= 0) {
         if (push(work, Py_NewRef(cls)) < 0)
             return FAILED;
-        outcome = memoize(&load, (size_t)head->number, bytes);
+        outcome = memoize(load, (size_t)load->head->number, record);
         drop(work, 1);
         if (outcome != DONE)
             return outcome;
     }
-    load.keys_are_names = has_plain_setstate(cls);
-    outcome = run(&load, bytes);
+    load->keys_are_names = has_plain_setstate(load->head, cls);
+    outcome = run(load, record);
     if (outcome != DONE)
         return outcome;
     state = work->stack[--work->stack_size];
     clear_work(work);
-    outcome = load.keys_are_names ? install(obj, state) : HAND_OVER;
+    outcome = load->keys_are_names ? install(obj, state) : HAND_OVER;
     if (outcome == HAND_OVER) {
         PyObject *result = NULL;
-        if (is_childless_tree(cls, state))
+        if (is_childless_tree((PyObject *)cls, state))
             PyErr_SetString(PyExc_ValueError, "the state of a tree without children");
         else
-            result = PyObject_CallMethodObjArgs(obj, name_setstate, state, NULL);
+            result = PyObject_CallMethodOneArg(obj, name_setstate, state);
         outcome = result == NULL ? REFUSED : DONE;
         Py_XDECREF(result);
     }
     Py_DECREF(state);
+    return outcome;
+}
+
+static int decode(Decoder *decoder, Work *work, PyObject *obj, const uint8_t *bytes,
+                  Py_ssize_t size) {
+    Head *head = head_of(decoder, Py_TYPE(obj));
+    Load load = {.decoder = decoder, .work = work, .end = bytes + size, .head = head};
+    Py_ssize_t start_size;
+    int outcome;
+    if (head == NULL)
+        return PyErr_Occurred() ? FAILED : HAND_OVER;
+    start_size = PyBytes_GET_SIZE(head->start);
+    if (size < start_size ||
+        memcmp(bytes, PyBytes_AS_STRING(head->start), (size_t)start_size) != 0)
+        return HAND_OVER;
+    load.next = bytes + start_size;
+    Py_INCREF(head); /* another one may be learnt meanwhile */
+    outcome = decode_state(&load, obj, bytes);
+    Py_DECREF(head);
     return outcome;
 }
 
@@ -125,11 +173,56 @@ static void explain_error(PyObject *explain, PyObject *obj, PyObject *record) {
     }
 }
 
+/* Give an object a state; `record`, the bytes as an object, may be NULL. -1 with an exception. */
+static int give_state(Decoder *decoder, PyObject *obj, const uint8_t *bytes, Py_ssize_t size,
+                      PyObject *record) {
+    Work own = {0}, *work = &own;
+    PyObject *handed = NULL, *done;
+    int outcome;
+    if (!decoder->in_use) {
+        decoder->in_use = 1;
+        work = &decoder->kept;
+    }
+    outcome = decode(decoder, work, obj, bytes, size);
+    clear_work(work);
+    if (work == &own || work->stack_room > KEPT_ITEMS || work->memo_room > KEPT_ITEMS ||
+        work->marks_room > KEPT_ITEMS)
+        free_work(work);
+    if (work != &own)
+        decoder->in_use = 0;
+    if (outcome == DONE)
+        return 0;
+    if (record == NULL) {
+        PyObject *type, *error, *traceback;
+        PyErr_Fetch(&type, &error, &traceback);
+        record = handed = PyBytes_FromStringAndSize((const char *)bytes, size);
+        if (record == NULL) {
+            Py_XDECREF(type);
+            Py_XDECREF(error);
+            Py_XDECREF(traceback);
+            return -1;
+        }
+        PyErr_Restore(type, error, traceback);
+    }
+    if (outcome == HAND_OVER) {
+        done = PyObject_CallFunctionObjArgs(decoder->hand_over, obj, record, NULL);
+    } else {
+        explain_error(outcome == REFUSED ? decoder->refused : decoder->explain, obj, record);
+        done = NULL;
+    }
+    Py_XDECREF(handed);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+static int set_state_from(PyObject *self, PyObject *obj, const unsigned char *bytes,
+                          Py_ssize_t size) {
+    return give_state((Decoder *)self, obj, bytes, size, NULL);
+}
+
 static PyObject *set_state(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     Decoder *decoder = (Decoder *)self;
     PyObject *obj, *record;
-    Work own = {0}, *work = &own;
-    int outcome;
     if (count != 2) {
         PyErr_SetString(PyExc_TypeError, "set_state takes an object and its record");
         return NULL;
@@ -138,26 +231,17 @@ static PyObject *set_state(PyObject *self, PyObject *const *args, Py_ssize_t cou
     record = args[1];
     if (!PyBytes_CheckExact(record))
         return PyObject_CallFunctionObjArgs(decoder->hand_over, obj, record, NULL);
-    if (!decoder->in_use) {
-        decoder->in_use = 1;
-        work = &decoder->kept;
-    }
-    outcome = decode(decoder, work, obj, record);
-    clear_work(work);
-    if (work == &own || work->stack_room > KEPT_ITEMS || work->memo_room > KEPT_ITEMS ||
-        work->marks_room > KEPT_ITEMS)
-        free_work(work);
-    if (work != &own)
-        decoder->in_use = 0;
-    if (outcome == HAND_OVER)
-        return PyObject_CallFunctionObjArgs(decoder->hand_over, obj, record, NULL);
-    if (outcome == DONE)
-        Py_RETURN_NONE;
-    explain_error(outcome == REFUSED ? decoder->refused : decoder->explain, obj, record);
-    return NULL;
+    if (give_state(decoder, obj, (const uint8_t *)PyBytes_AS_STRING(record),
+                   PyBytes_GET_SIZE(record), record) < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyTypeObject *head_type, *decoder_type;
+
+static void forget_heads(Decoder *decoder) {
+    memset(decoder->kept_heads, 0, sizeof decoder->kept_heads);
+}
 
 static PyObject *learn(PyObject *self, PyObject *args) {
     PyObject *cls, *start;
@@ -174,7 +258,10 @@ static PyObject *learn(PyObject *self, PyObject *args) {
         return NULL;
     head->start = Py_NewRef(start);
     head->number = number;
+    head->version = 0;
+    memset(head->names, 0, sizeof head->names);
     result = PyDict_SetItem(((Decoder *)self)->heads, cls, (PyObject *)head);
+    forget_heads((Decoder *)self);
     Py_DECREF(head);
     if (result < 0)
         return NULL;
@@ -185,7 +272,10 @@ static PyObject *learn(PyObject *self, PyObject *args) {
 
 static void head_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
-    Py_XDECREF(((Head *)self)->start);
+    Head *head = (Head *)self;
+    for (int n = 0; n < KEPT_NAMES; n++)
+        Py_CLEAR(head->names[n].name);
+    Py_XDECREF(head->start);
     PyObject_Free(self);
     Py_DECREF(type);
 }
@@ -245,6 +335,7 @@ static int decoder_traverse(PyObject *self, visitproc visit, void *arg) {
 static int decoder_clear(PyObject *self) {
     Decoder *decoder = (Decoder *)self;
     Py_CLEAR(decoder->globals);
+    forget_heads(decoder);
     if (decoder->heads != NULL)
         PyDict_Clear(decoder->heads);
     return 0;
@@ -352,19 +443,28 @@ static int prepare(void) {
     return persistent_setstate == NULL ? FAILED : DONE;
 }
 
+static struct decoder_calls calls = {
+    .set_state = (PyCFunction)(void (*)(void))set_state,
+    .set_state_from = set_state_from,
+};
+
 static struct PyModuleDef definition = {
     .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "perdure.native._decoder",
+    .m_name = DECODER_MODULE,
     .m_doc = "The states of records, read from their bytes into their objects.",
     .m_size = -1,
 };
 
 PyMODINIT_FUNC PyInit__decoder(void) {
-    PyObject *module;
+    PyObject *module, *capsule;
     if (prepare() != DONE)
         return NULL;
     module = PyModule_Create(&definition);
-    if (module != NULL && PyModule_AddObjectRef(module, "Decoder", (PyObject *)decoder_type) < 0)
+    capsule = PyCapsule_New(&calls, DECODER_MODULE "." DECODER_CAPSULE, NULL);
+    if (module != NULL &&
+        (capsule == NULL || PyModule_AddObjectRef(module, DECODER_CAPSULE, capsule) < 0 ||
+         PyModule_AddObjectRef(module, "Decoder", (PyObject *)decoder_type) < 0))
         Py_CLEAR(module);
+    Py_XDECREF(capsule);
     return module;
 }

@@ -6,6 +6,7 @@
    this repeats, and which is given as `otherwise`: it does all of it, or refuses. */
 
 #include "courtesy.h"
+#include "decoder.h"
 #include "latch.h"
 #include "objects.h"
 #include "view.h"
@@ -203,7 +204,7 @@ static PyType_Spec call_spec = {
 
 /* Loading: gives ghosts their state. See loading.Loader.set_state. */
 
-typedef PyObject *(*Fast)(PyObject *, PyObject *const *, Py_ssize_t);
+#define ROOM_SIZE 8192 /* for a record; a larger one is made an object */
 
 typedef struct {
     PyObject_HEAD
@@ -215,12 +216,14 @@ typedef struct {
     PyObject *start;
     PyObject *set_state; /* set_state(obj, record) */
     PyObject *decoder;   /* whose method that is, where it is in C; not a reference of its own */
-    Fast decode;         /* and its function */
+    unsigned char *room; /* for a record; a load within a load makes it an object */
+    int in_use;          /* whether the room is */
     Py_ssize_t loads;
 } Loading;
 
-/* What the module _view offers, NULL where it is not there. */
+/* What the modules _view and _decoder offer, NULL where they are not there. */
 static const struct view_calls *view;
+static const struct decoder_calls *decoders;
 
 static PyObject *loading_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *latch, *otherwise, *special;
@@ -234,6 +237,11 @@ static PyObject *loading_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     self->latch = (Latch *)Py_NewRef(latch);
     self->otherwise = Py_NewRef(otherwise);
     self->special = Py_NewRef(special);
+    self->room = PyMem_Malloc(ROOM_SIZE);
+    if (self->room == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
     return (PyObject *)self;
 }
 
@@ -252,7 +260,7 @@ static int loading_traverse(PyObject *op, visitproc visit, void *arg) {
 static int loading_clear(PyObject *op) {
     Loading *self = (Loading *)op;
     self->relay = NULL;
-    self->decode = NULL;
+    self->decoder = NULL;
     Py_CLEAR(self->otherwise);
     Py_CLEAR(self->special);
     Py_CLEAR(self->load_at);
@@ -266,6 +274,7 @@ static void loading_dealloc(PyObject *op) {
     PyObject_GC_UnTrack(op);
     loading_clear(op);
     Py_CLEAR(((Loading *)op)->latch);
+    PyMem_Free(((Loading *)op)->room);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
     Py_DECREF(type);
 }
@@ -282,24 +291,46 @@ static PyObject *load_otherwise(Loading *self, PyObject *obj) {
     return result;
 }
 
+/* Note the serial and the size of an object that got its state. */
+static void note_load(Loading *self, cPersistentObject *obj, const char *serial, Py_ssize_t size) {
+    memcpy(obj->serial, serial, 8);
+    note_size(obj, size);
+    self->loads++;
+}
+
 /* Give an object the state in a record, and note its serial and size; 0 with an exception. */
 static int take_record(Loading *self, cPersistentObject *obj, PyObject *record,
                        const char *serial) {
     /* Whatever runs meanwhile may replace them. */
     PyObject *set_state = Py_NewRef(self->set_state), *done;
-    PyObject *args[2] = {(PyObject *)obj, record};
-    if (self->decode != NULL)
-        done = self->decode(self->decoder, args, 2);
-    else
-        done = PyObject_CallFunctionObjArgs(set_state, args[0], args[1], NULL);
+    done = PyObject_CallFunctionObjArgs(set_state, (PyObject *)obj, record, NULL);
     Py_DECREF(set_state);
     if (done == NULL)
         return 0;
     Py_DECREF(done);
-    memcpy(obj->serial, serial, 8);
-    note_size(obj, PyBytes_Size(record));
-    self->loads++;
+    note_load(self, obj, serial, PyBytes_Size(record));
     return 1;
+}
+
+/* The same for a revision that was found, which is let go of. */
+static int take_revision(Loading *self, cPersistentObject *obj, struct revision *revision) {
+    int result;
+    if (self->decoder != NULL) {
+        PyObject *set_state = Py_NewRef(self->set_state);
+        result = decoders->set_state_from(self->decoder, (PyObject *)obj, revision->bytes,
+                                          revision->size) == 0;
+        Py_DECREF(set_state);
+        if (result)
+            note_load(self, obj, (const char *)revision->tid, revision->size);
+    } else {
+        if (revision->data == NULL)
+            revision->data =
+                PyBytes_FromStringAndSize((const char *)revision->bytes, revision->size);
+        result = revision->data != NULL &&
+                 take_record(self, obj, revision->data, (const char *)revision->tid);
+    }
+    Py_XDECREF(revision->data);
+    return result;
 }
 
 /* Load an object from what `load_at` returns. 1: done, 0: not for here, -1: an error. */
@@ -331,7 +362,7 @@ static int is_eight_bytes(PyObject *object) {
 static int load(Loading *self, cPersistentObject *obj) {
     PyObject *start, *oid = obj->oid;
     enum found found = LEFT;
-    struct revision revision;
+    struct revision revision = {.room = NULL};
     int result;
     if (oid == NULL || self->load_at == NULL || self->start == NULL || self->set_state == NULL)
         return 0;
@@ -340,14 +371,18 @@ static int load(Loading *self, cPersistentObject *obj) {
     Py_INCREF(oid);
     if (self->relay != NULL && is_eight_bytes(oid) && is_eight_bytes(start)) {
         PyObject *relay = Py_NewRef(self->relay);
+        if (!self->in_use) {
+            self->in_use = 1;
+            revision.room = self->room;
+            revision.room_size = ROOM_SIZE;
+        }
         found = view->relay_find(relay, (const unsigned char *)PyBytes_AsString(oid),
                                  (const unsigned char *)PyBytes_AsString(start), &revision);
         Py_DECREF(relay);
     }
     switch (found) {
     case FOUND:
-        result = take_record(self, obj, revision.data, (const char *)revision.tid) ? 1 : -1;
-        Py_DECREF(revision.data);
+        result = take_revision(self, obj, &revision) ? 1 : -1;
         break;
     case YOUNGER:
         result = 0;
@@ -358,6 +393,8 @@ static int load(Loading *self, cPersistentObject *obj) {
     default:
         result = -1;
     }
+    if (revision.room != NULL)
+        self->in_use = 0;
     Py_DECREF(oid);
     Py_DECREF(start);
     return result;
@@ -410,11 +447,10 @@ static PyObject *get_set_state(Loading *self, void *Py_UNUSED(ignored)) {
 
 static int set_set_state(Loading *self, PyObject *value, void *Py_UNUSED(ignored)) {
     PyObject *before = self->set_state;
-    int is_fast = value != NULL && PyCFunction_CheckExact(value) &&
-                  PyCFunction_GetFlags(value) == METH_FASTCALL;
+    int is_decoder = decoders != NULL && value != NULL && PyCFunction_CheckExact(value) &&
+                     PyCFunction_GetFunction(value) == decoders->set_state;
     self->set_state = Py_XNewRef(value);
-    self->decoder = is_fast ? PyCFunction_GetSelf(value) : NULL;
-    self->decode = is_fast ? (Fast)(void (*)(void))PyCFunction_GetFunction(value) : NULL;
+    self->decoder = is_decoder ? PyCFunction_GetSelf(value) : NULL;
     Py_XDECREF(before);
     return 0;
 }
@@ -570,28 +606,33 @@ static PyTypeObject *add_type(PyObject *module, const char *name, PyType_Spec *s
     return (PyTypeObject *)type;
 }
 
-/* Find the module _view, which may be missing; -1 with an exception. */
-static int find_view(void) {
-    PyObject *module = PyImport_ImportModule(VIEW_MODULE), *capsule;
+/* Find what a module offers, NULL where the module is not there; -1 with an exception. */
+static int find_calls(const char *module_name, const char *name, const char *full_name,
+                      const void **calls) {
+    PyObject *module = PyImport_ImportModule(module_name), *capsule;
     if (module == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_ImportError))
             return -1;
         PyErr_Clear();
         return 0;
     }
-    capsule = PyObject_GetAttrString(module, VIEW_CAPSULE);
+    capsule = PyObject_GetAttrString(module, name);
     Py_DECREF(module);
     if (capsule == NULL)
         return -1;
     /* The module stays, so what the capsule leads to does. */
-    view = PyCapsule_GetPointer(capsule, VIEW_MODULE "." VIEW_CAPSULE);
+    *calls = PyCapsule_GetPointer(capsule, full_name);
     Py_DECREF(capsule);
-    return view == NULL ? -1 : 0;
+    return *calls == NULL ? -1 : 0;
 }
 
 PyMODINIT_FUNC PyInit__jar(void) {
     PyObject *module;
-    if (find_persistent() < 0 || find_view() < 0 || find_courtesy() < 0)
+    if (find_persistent() < 0 || find_courtesy() < 0 ||
+        find_calls(VIEW_MODULE, VIEW_CAPSULE, VIEW_MODULE "." VIEW_CAPSULE,
+                   (const void **)&view) < 0 ||
+        find_calls(DECODER_MODULE, DECODER_CAPSULE, DECODER_MODULE "." DECODER_CAPSULE,
+                   (const void **)&decoders) < 0)
         return NULL;
     module = PyModule_Create(&definition);
     if (module == NULL)

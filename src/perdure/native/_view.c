@@ -19,12 +19,10 @@
 #define LARGEST (1 << 20) /* beyond, Python looks first whether the file has so much */
 #define LARGEST_KEPT (1 << 15) /* beyond, a record is read past the blocks */
 
-static uint64_t number_at(const unsigned char *at, int size) {
-    uint64_t number = 0;
-    int n;
-    for (n = 0; n < size; n++)
-        number = number << 8 | at[n];
-    return number;
+static inline uint64_t number_at(const unsigned char *at) {
+    return (uint64_t)at[0] << 56 | (uint64_t)at[1] << 48 | (uint64_t)at[2] << 40 |
+           (uint64_t)at[3] << 32 | (uint64_t)at[4] << 24 | (uint64_t)at[5] << 16 |
+           (uint64_t)at[6] << 8 | (uint64_t)at[7];
 }
 
 /* Return the bytes of an oid or a tid, NULL without an exception for anything else. */
@@ -93,43 +91,55 @@ static void records_dealloc(PyObject *op) {
     Py_DECREF(type);
 }
 
-/* Read the header of a record, and what follows if that costs nothing; return how much. */
-static Py_ssize_t read_header(struct blocks *blocks, int64_t place, unsigned char *ahead) {
-    if (blocks->set_count && place + HEADER_SIZE <= blocks->end &&
-        copy_from_blocks(blocks, place, HEADER_SIZE, ahead))
-        return HEADER_SIZE;
-    return read_at(blocks->descriptor, ahead, READ_AHEAD, place);
+/* Return the header of a record, and what follows it if that costs nothing; and how much of
+   both. It is in `ahead`, or in a block. */
+static const unsigned char *read_header(struct blocks *blocks, int64_t place,
+                                        unsigned char *ahead, Py_ssize_t *got) {
+    if (blocks->set_count && place + HEADER_SIZE <= blocks->end) {
+        const unsigned char *found = in_block(blocks, place, HEADER_SIZE, got);
+        if (found != NULL)
+            return found;
+        *got = HEADER_SIZE;
+        if (copy_from_blocks(blocks, place, HEADER_SIZE, ahead))
+            return ahead;
+    }
+    *got = read_at(blocks->descriptor, ahead, READ_AHEAD, place);
+    return ahead;
 }
 
-/* Return the data of the record at `place`, of which `got` bytes are there; NULL where they
+/* Read the data of the record at `place`; `got` bytes of both are at `header`. 0 where they
    cannot be had, perhaps with an exception. */
-static PyObject *read_data(struct blocks *blocks, int64_t place, const unsigned char *ahead,
-                           Py_ssize_t got, Py_ssize_t size) {
+static int read_data(struct blocks *blocks, int64_t place, const unsigned char *header,
+                     Py_ssize_t got, Py_ssize_t size, struct revision *revision) {
     int64_t start = place + HEADER_SIZE;
-    unsigned char *into;
-    PyObject *data = PyBytes_FromStringAndSize(NULL, size);
-    int done;
-    if (data == NULL)
-        return NULL;
-    into = (unsigned char *)PyBytes_AsString(data);
+    unsigned char *into = revision->room;
+    revision->data = NULL;
+    if (size > revision->room_size) {
+        revision->data = PyBytes_FromStringAndSize(NULL, size);
+        if (revision->data == NULL)
+            return 0;
+        into = (unsigned char *)PyBytes_AsString(revision->data);
+    }
+    revision->bytes = into;
+    revision->size = size;
     got -= HEADER_SIZE;
     if (got > size)
         got = size;
-    memcpy(into, ahead + HEADER_SIZE, (size_t)got);
-    done = got == size ||
-           (blocks->set_count && start + size <= blocks->end && size <= LARGEST_KEPT &&
-            copy_from_blocks(blocks, start + got, size - got, into + got)) ||
-           read_at(blocks->descriptor, into + got, (size_t)(size - got), start + got) ==
-               size - got;
-    if (!done)
-        Py_CLEAR(data);
-    return data;
+    memcpy(into, header + HEADER_SIZE, (size_t)got);
+    if (got == size ||
+        (blocks->set_count && start + size <= blocks->end && size <= LARGEST_KEPT &&
+         copy_from_blocks(blocks, start + got, size - got, into + got)) ||
+        read_at(blocks->descriptor, into + got, (size_t)(size - got), start + got) == size - got)
+        return 1;
+    Py_CLEAR(revision->data);
+    return 0;
 }
 
 /* Find what was current just before `tid`. See reader.View.pure_load_before. */
 static enum found find(Records *self, const unsigned char *oid, const unsigned char *tid,
                        struct revision *revision) {
     unsigned char ahead[READ_AHEAD];
+    const unsigned char *header;
     uint64_t size, previous;
     Py_ssize_t got;
     int64_t place = index_position(self->pages, oid);
@@ -139,26 +149,25 @@ static enum found find(Records *self, const unsigned char *oid, const unsigned c
         return LEFT;
     revision->has_next = 0;
     for (;;) {
-        got = read_header(&self->blocks, place, ahead);
-        if (got < HEADER_SIZE || memcmp(ahead, oid, 8) != 0 || number_at(ahead + 32, 2) != 0)
+        header = read_header(&self->blocks, place, ahead, &got);
+        if (got < HEADER_SIZE || memcmp(header, oid, 8) != 0 || header[32] != 0 || header[33] != 0)
             return LEFT;
-        previous = number_at(ahead + 16, 8);
+        previous = number_at(header + 16);
         if (previous >= (uint64_t)place)
             return LEFT;
-        if (memcmp(ahead + 8, tid, 8) < 0)
+        if (memcmp(header + 8, tid, 8) < 0)
             break;
         if (previous == 0)
             return YOUNGER;
-        memcpy(revision->next_tid, ahead + 8, 8);
+        memcpy(revision->next_tid, header + 8, 8);
         revision->has_next = 1;
         place = (int64_t)previous;
     }
-    size = number_at(ahead + 34, 8);
+    size = number_at(header + 34);
     if (size == 0 || size > LARGEST)
         return LEFT;
-    memcpy(revision->tid, ahead + 8, 8);
-    revision->data = read_data(&self->blocks, place, ahead, got, (Py_ssize_t)size);
-    if (revision->data == NULL)
+    memcpy(revision->tid, header + 8, 8);
+    if (!read_data(&self->blocks, place, header, got, (Py_ssize_t)size, revision))
         return PyErr_Occurred() ? FOUND_ERROR : LEFT;
     return FOUND;
 }
@@ -179,7 +188,7 @@ static PyObject *revision_tuple(const struct revision *revision) {
 
 static PyObject *load_before(Records *self, PyObject *oid_object, PyObject *tid_object) {
     const unsigned char *oid = eight_bytes(oid_object), *tid = eight_bytes(tid_object);
-    struct revision revision;
+    struct revision revision = {.room = NULL};
     if (oid == NULL || tid == NULL)
         Py_RETURN_NOTIMPLEMENTED;
     switch (find(self, oid, tid, &revision)) {

@@ -138,6 +138,21 @@ static inline const unsigned char *block_start(struct blocks *blocks, int64_t nu
     return found == NULL || found->size < size ? NULL : found->data;
 }
 
+/* Return where `size` bytes are that do not go beyond their block, and how many are there;
+   NULL where they are not had, or go beyond it. */
+static inline const unsigned char *in_block(struct blocks *blocks, int64_t position,
+                                            Py_ssize_t size, Py_ssize_t *got) {
+    Py_ssize_t offset = (Py_ssize_t)(position & (BLOCK_SIZE - 1));
+    const unsigned char *found;
+    if (offset + size > (Py_ssize_t)BLOCK_SIZE)
+        return NULL;
+    found = block_start(blocks, position >> BLOCK_SHIFT, offset + size);
+    if (found == NULL)
+        return NULL;
+    *got = set_of(blocks, position >> BLOCK_SHIFT)->recent.size - offset;
+    return found + offset;
+}
+
 /* Copy bytes that are below the visible end; 0 where they are not had. */
 static inline int copy_from_blocks(struct blocks *blocks, int64_t position, Py_ssize_t size,
                                    unsigned char *into) {

@@ -31,12 +31,16 @@ static inline int is_new(PyObject *obj) {
     return is_persistent(obj) && new->oid == NULL && new->jar == NULL && new->cache == NULL;
 }
 
-/* Enter a new object as a ghost; `data` is the dictionary of the cache, and has nothing with
-   this oid. */
-static int enter_ghost(PyObject *cache, PyObject *data, PyObject *oid, PyObject *obj) {
+/* Enter a new object, which is taken over, as a ghost; `data` is the dictionary of the cache.
+   Return what it has with this oid: the ghost, or what was there before. */
+static PyObject *enter_ghost(PyObject *cache, PyObject *data, PyObject *oid, PyObject *obj) {
     cPersistentObject *ghost = (cPersistentObject *)obj;
-    if (PyDict_SetItem(data, oid, obj) < 0)
-        return -1;
+    PyObject *there = PyDict_SetDefault(data, oid, obj);
+    if (there != obj) {
+        Py_XINCREF(there);
+        Py_DECREF(obj);
+        return there;
+    }
     /* The collector must not see the dictionary: it has no reference to the ghost. */
     PyObject_GC_UnTrack(data);
     Py_DECREF(obj);
@@ -44,7 +48,7 @@ static int enter_ghost(PyObject *cache, PyObject *data, PyObject *oid, PyObject 
     ghost->jar = Py_NewRef(((CacheInside *)cache)->jar);
     ghost->oid = Py_NewRef(oid);
     ghost->state = cPersistent_GHOST_STATE;
-    return 0;
+    return obj;
 }
 
 /* Enter an object that has its state, as the one used last. Return 1; 0 where that is not as
@@ -112,7 +116,7 @@ static PyObject *loaded_sample(const char *oid, PyObject *jar) {
    takes another one from here; -1 with an exception. */
 static int is_as_expected(PyObject *cache, PyObject *jar, PyObject *first, PyObject *second) {
     PyObject *size = PyObject_GetAttrString((PyObject *)Py_TYPE(cache), "__basicsize__");
-    PyObject *oid = NULL, *data, *there;
+    PyObject *oid = NULL, *data, *there, *entered;
     Py_ssize_t size_bytes;
     int result = 0;
     if (size == NULL)
@@ -129,10 +133,12 @@ static int is_as_expected(PyObject *cache, PyObject *jar, PyObject *first, PyObj
         Py_REFCNT(first) != 1)
         return PyErr_Occurred() ? -1 : 0;
     oid = PyBytes_FromString("second");
-    if (oid == NULL || enter_ghost(cache, data, oid, second) < 0) {
+    entered = oid == NULL ? NULL : enter_ghost(cache, data, oid, Py_NewRef(second));
+    if (entered == NULL) {
         Py_XDECREF(oid);
         return -1;
     }
+    Py_DECREF(entered);
     there = PyObject_GetItem(cache, oid);
     result = there == NULL ? -1 : there == second && Py_REFCNT(second) == 2;
     Py_XDECREF(there);

@@ -20,17 +20,12 @@ enum outcome { DONE = 0, FAILED = -1, HAND_OVER = -2, REFUSED = -3 };
 #define KEPT_ITEMS 4096 /* of stack and memo, from one record to the next */
 #define KEYS 256        /* a power of 2 */
 #define LONGEST_KEY 40
+#define KEPT_NAMES 16 /* of the attributes of a class */
+#define KEPT_HEADS 16 /* a power of 2 */
 
 static PyObject *empty_tuple, *int_from_bytes, *little_signed, *unpickling_error, *modules;
 static PyObject *persistent_type, *persistent_setstate;
 static PyObject *name_setstate, *name_dict, *name_extend, *name_append;
-
-/* How records of one class begin, and what stands in the memo behind that. */
-typedef struct {
-    PyObject_HEAD
-    PyObject *start; /* bytes */
-    int number;      /* of the class in the memo; negative where it is not there */
-} Head;
 
 /* What one load needs. Kept from one to the next; a load inside a load has its own. */
 typedef struct {
@@ -50,6 +45,17 @@ typedef struct {
     Py_ssize_t size;
 } Key;
 
+/* How records of one class begin, what stands in the memo behind that, and which attributes
+   its last record had, in their order. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *start; /* bytes */
+    int number;      /* of the class in the memo; negative where it is not there */
+    unsigned version; /* of the class, when it was known whether it had a plain __setstate__ */
+    int is_plain;
+    Key names[KEPT_NAMES];
+} Head;
+
 typedef struct {
     PyObject_HEAD
     PyObject *cache; /* the connection's PickleCache */
@@ -61,6 +67,10 @@ typedef struct {
     PyObject *explain;
     PyTypeObject *broken; /* whose subclasses stand for classes that are not there */
     PyObject *heads;      /* class -> Head */
+    struct {
+        PyTypeObject *cls;
+        Head *head;
+    } kept_heads[KEPT_HEADS]; /* some of them, by the address of the class; no references */
     PyObject *globals; /* b"module\nname" -> (module, name, what it is), or NULL */
     Py_ssize_t hits;
     Work kept;
@@ -72,7 +82,9 @@ typedef struct {
     Decoder *decoder;
     Work *work;
     const uint8_t *next, *end;
+    Head *head;
     int keys_are_names; /* of the dictionary that is the whole state */
+    int names;          /* how many of them were read */
     int called;         /* something was: handing over is not free any more */
 } Load;
 
@@ -131,12 +143,12 @@ static int make_pairs(Work *work) {
 /* Let go of all that is on the stack and in the memo. What that calls may begin a load,
    which finds `kept` in use. */
 static void clear_work(Work *work) {
-    work->marks_size = 0;
-    while (work->stack_size > 0)
-        Py_DECREF(work->stack[--work->stack_size]);
-    work->first_put_off = 0;
-    while (work->memo_size > 0) {
-        PyObject *entry = work->memo[--work->memo_size];
+    Py_ssize_t stack_size = work->stack_size, memo_size = work->memo_size;
+    work->marks_size = work->stack_size = work->memo_size = work->first_put_off = 0;
+    while (stack_size > 0)
+        Py_DECREF(work->stack[--stack_size]);
+    while (memo_size > 0) {
+        PyObject *entry = work->memo[--memo_size];
         if (!is_put_off(entry))
             Py_XDECREF(entry);
     }

@@ -110,16 +110,13 @@ static PyObject *plain_ghost(Decoder *decoder, PyObject *oid, PyTypeObject *cls)
         return NULL;
     }
     /* Making it may have run code, and that may have loaded it. */
+    data = cache_data(decoder->cache);
+    if (data != NULL && is_new(ghost))
+        return enter_ghost(decoder->cache, data, oid, ghost);
     there = cached(decoder, oid);
     if (there != NULL || PyErr_Occurred()) {
         Py_DECREF(ghost);
         return there;
-    }
-    data = cache_data(decoder->cache);
-    if (data != NULL && is_new(ghost)) {
-        if (enter_ghost(decoder->cache, data, oid, ghost) < 0)
-            Py_CLEAR(ghost);
-        return ghost;
     }
     result = PyObject_CallFunctionObjArgs(decoder->new_ghost, oid, ghost, NULL);
     if (result == NULL)

@@ -207,7 +207,8 @@ static int run(Load *load, const uint8_t *record) {
             break;
         case 'X': /* BINUNICODE */
             TAKE_COUNTED(4);
-            TELL;
+            if (load->keys_are_names)
+                TELL;
             PUSH(text_of(load, argument, length));
             /* A BINPUT comes next, nearly always. */
             if (end - next >= 2 && *next == 'q' && next[1] == work->memo_size &&

@@ -6,6 +6,7 @@
 #define PERDURE_DECODING_VALUES_H
 
 #include "decoding.h"
+#include "decoding_names.h"
 
 static inline uint32_t uint32_at(const uint8_t *bytes) {
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
@@ -46,54 +47,37 @@ static PyObject *float_at(const uint8_t *bytes) {
     return PyFloat_FromDouble(value);
 }
 
-/* The name of an attribute: interned, and mostly the same as in records before. */
-static PyObject *attribute_name(Decoder *decoder, const char *bytes, Py_ssize_t size) {
-    uint32_t hash = (uint32_t)size;
-    PyObject *name, *before;
-    Key *key;
-    if (size <= LONGEST_KEY)
-        for (Py_ssize_t n = 0; n < size; n++)
-            hash = hash * 31 + (uint8_t)bytes[n];
-    key = &decoder->keys[(hash ^ hash >> 8) & (KEYS - 1)];
-    if (key->size == size && key->name != NULL && memcmp(key->bytes, bytes, (size_t)size) == 0)
-        return Py_NewRef(key->name);
-    name = PyUnicode_DecodeUTF8(bytes, size, "surrogatepass");
-    if (name == NULL)
-        return NULL;
-    PyUnicode_InternInPlace(&name);
-    bytes = size <= LONGEST_KEY ? PyUnicode_AsUTF8AndSize(name, &size) : NULL;
-    if (bytes == NULL) {
-        PyErr_Clear(); /* it has a surrogate, which is no UTF-8 */
-        return name;
-    }
-    before = key->name;
-    key->name = Py_NewRef(name);
-    key->bytes = bytes;
-    key->size = size;
-    Py_XDECREF(before);
-    return name;
+static inline uint64_t word_at(const uint8_t *bytes) {
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    return word;
 }
 
-/* Whether the string that comes next is a key of the dictionary that is the state. */
-static inline int is_attribute_name(const Load *load) {
-    const Work *work = load->work;
-    if (!load->keys_are_names || !(work->stack_size & 1) || !PyDict_CheckExact(work->stack[0]))
-        return 0;
-    /* Many items stand above a mark, a single one does not. */
-    return work->marks_size ? work->marks_size == 1 && work->marks[0] == 1 : work->stack_size == 1;
+static inline int is_ascii(const uint8_t *bytes, size_t size) {
+    uint64_t bits = 0;
+    if (size >= sizeof bits) {
+        const uint8_t *last = bytes + size - sizeof bits;
+        for (; bytes < last; bytes += sizeof bits)
+            bits |= word_at(bytes);
+        bits |= word_at(last);
+    } else
+        while (size > 0)
+            bits |= bytes[--size];
+    return (bits & UINT64_C(0x8080808080808080)) == 0;
 }
 
-/* Python reads a short text by words where it begins at a word's address, else by bytes. */
-#define SHORT_TEXT 128
-
-static PyObject *text_of(const Load *load, const uint8_t *bytes, size_t size) {
-    uint64_t words[SHORT_TEXT / sizeof(uint64_t)];
-    const char *text = (const char *)bytes;
+/* Most texts are ASCII. Python takes three times as long to find that out, and has the texts of
+   less than two characters already. */
+static PyObject *text_of(Load *load, const uint8_t *bytes, size_t size) {
     if (is_attribute_name(load))
-        return attribute_name(load->decoder, text, (Py_ssize_t)size);
-    if (size > sizeof(uint64_t) && size <= sizeof words)
-        text = memcpy(words, bytes, size);
-    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)size, "surrogatepass");
+        return attribute_name(load, (const char *)bytes, (Py_ssize_t)size);
+    if (is_ascii(bytes, size) && size > 1) {
+        PyObject *made = PyUnicode_New((Py_ssize_t)size, 127);
+        if (made != NULL)
+            memcpy(PyUnicode_DATA(made), bytes, size);
+        return made;
+    }
+    return PyUnicode_DecodeUTF8((const char *)bytes, (Py_ssize_t)size, "surrogatepass");
 }
 
 static PyObject *bytes_of(const uint8_t *bytes, size_t size) {
@@ -107,8 +91,9 @@ static PyObject *pop_tuple(Work *work, Py_ssize_t count) {
     if (tuple == NULL)
         return NULL;
     work->stack_size -= count;
-    for (Py_ssize_t n = 0; n < count; n++)
-        PyTuple_SetItem(tuple, n, work->stack[work->stack_size + n]);
+    if (count > 0)
+        memcpy(((PyTupleObject *)tuple)->ob_item, &work->stack[work->stack_size],
+               (size_t)count * sizeof *work->stack);
     return tuple;
 }
 
@@ -117,8 +102,9 @@ static PyObject *pop_list(Work *work, Py_ssize_t count) {
     if (list == NULL)
         return NULL;
     work->stack_size -= count;
-    for (Py_ssize_t n = 0; n < count; n++)
-        PyList_SetItem(list, n, work->stack[work->stack_size + n]);
+    if (count > 0)
+        memcpy(((PyListObject *)list)->ob_item, &work->stack[work->stack_size],
+               (size_t)count * sizeof *work->stack);
     return list;
 }
 
@@ -136,6 +122,25 @@ static PyObject *optional_attribute(PyObject *obj, PyObject *name) {
     return found;
 }
 
+/* Have a list that never had anything take over values, at once and with no more room than
+   they need. Return whether it did. */
+static inline int fill_empty_list(PyListObject *list, PyObject **values, Py_ssize_t count) {
+#if PY_VERSION_HEX < 0x030E0000 /* where lists are known to be as here */
+    if (list->ob_item != NULL)
+        return 0;
+    list->ob_item = PyMem_New(PyObject *, (size_t)count);
+    if (list->ob_item == NULL)
+        return 0;
+    memcpy(list->ob_item, values, (size_t)count * sizeof *values);
+    list->allocated = count;
+    Py_SET_SIZE(list, count);
+    return 1;
+#else
+    (void)list, (void)values, (void)count;
+    return 0;
+#endif
+}
+
 /* Append the `count` values on top of the stack to the list below them, or what it is. */
 static int append_items(Load *load, Py_ssize_t count) {
     Work *work = load->work;
@@ -145,6 +150,10 @@ static int append_items(Load *load, Py_ssize_t count) {
         return misfit(load);
     list = work->stack[first - 1];
     if (PyList_CheckExact(list)) {
+        if (count > 1 && fill_empty_list((PyListObject *)list, &work->stack[first], count)) {
+            work->stack_size = first;
+            return DONE;
+        }
         for (Py_ssize_t n = first; n < work->stack_size; n++)
             if (PyList_Append(list, work->stack[n]) < 0)
                 return FAILED;

@@ -11,8 +11,13 @@
 #define VIEW_MODULE "perdure.native._view"
 #define VIEW_CAPSULE "_calls"
 
+/* `room` is the caller's, for data of up to `room_size` bytes; larger ones come as an object. */
 struct revision {
-    PyObject *data; /* bytes, a new reference */
+    unsigned char *room;
+    Py_ssize_t room_size;
+    const unsigned char *bytes; /* of the data: in `room`, or in `data` */
+    Py_ssize_t size;
+    PyObject *data; /* bytes, a new reference; or NULL */
     unsigned char tid[8];
     unsigned char next_tid[8];
     int has_next;
