@@ -35,7 +35,13 @@ static inline int is_new(PyObject *obj) {
    Return what it has with this oid: the ghost, or what was there before. */
 static PyObject *enter_ghost(PyObject *cache, PyObject *data, PyObject *oid, PyObject *obj) {
     cPersistentObject *ghost = (cPersistentObject *)obj;
+#ifdef Py_LIMITED_API
+    PyObject *there = PyDict_GetItemWithError(data, oid);
+    if (there == NULL && !PyErr_Occurred() && PyDict_SetItem(data, oid, obj) == 0)
+        there = obj;
+#else
     PyObject *there = PyDict_SetDefault(data, oid, obj);
+#endif
     if (there != obj) {
         Py_XINCREF(there);
         Py_DECREF(obj);
