@@ -12,7 +12,7 @@ from BTrees.OOBTree import OOBTree
 from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
-from persistent import PickleCache
+from persistent import Persistent, PickleCache
 from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
 from ZODB.serialize import ObjectReader, ObjectWriter
@@ -100,6 +100,20 @@ def test_a_class_that_takes_arguments_by_now_is_made_from_its_own_record() -> No
     with_class = b"C\x08" + picky_oid + b"csamples.records_objects\nTakesArguments\n\x86Q"
     jar.records[OID] = record.replace(bare, with_class)
     assert jar.reopened().get(OID).picky.key == "the key"
+
+
+def test_a_class_that_begins_to_take_arguments_is_made_from_its_own_record() -> None:
+    class Changing(Persistent):
+        pass
+
+    def new(cls: type[Persistent], key: str) -> Persistent:
+        return Persistent.__new__(cls)
+
+    jar = stored()
+    load_reference = jar.reader._load_reference
+    assert type(load_reference((p64(99), Changing))) is Changing
+    Changing.__new__ = new  # type: ignore[method-assign]
+    assert type(load_reference((OID, Changing))) is Node
 
 
 def test_references_to_other_databases_lead_to_their_connections() -> None:

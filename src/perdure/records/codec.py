@@ -128,21 +128,23 @@ class StateUnpickler:
     An unpickler takes what it reads from `peek`, all at once, and then calls
     `read` for as many bytes as the pickle had. Two streams over the same bytes
     are enough for both, with no function in Python between.
+
+    Who cannot afford a call of `load` does what that does, with the parts of it.
     """
 
-    __slots__ = ("_fill_ahead", "_fill_behind", "_load", "_memo", "_unpickler", "read_behind")
+    __slots__ = ("fill_ahead", "fill_behind", "memo", "read", "read_behind", "unpickler")
 
     def __init__(self, find_global: FindGlobal, persistent_load: PersistentLoad) -> None:
         ahead, behind = BytesIO(), BytesIO()
-        self._unpickler = _Unpickler(_Parts(ahead, behind), encoding="bytes")
-        self._unpickler.find_class = find_global
-        self._unpickler.persistent_load = persistent_load
-        self._memo: Any = None
+        self.unpickler = _Unpickler(_Parts(ahead, behind), encoding="bytes")
+        self.unpickler.find_class = find_global
+        self.unpickler.persistent_load = persistent_load
+        self.memo: Any = None
         # Kept, since making a bound method costs as much as calling it.
-        self._load = self._unpickler.load
+        self.read: Callable[[], Any] = self.unpickler.load
         # Filled anew: a new stream costs more than this, which copies nothing.
-        self._fill_ahead: Callable[[bytes], object] = ahead.__init__  # type: ignore[misc]
-        self._fill_behind: Callable[[bytes], object] = behind.__init__  # type: ignore[misc]
+        self.fill_ahead: Callable[[bytes], object] = ahead.__init__  # type: ignore[misc]
+        self.fill_behind: Callable[[bytes], object] = behind.__init__  # type: ignore[misc]
         self.read_behind: Callable[[int], bytes] = behind.read
         """Return up to so many bytes that stand behind the pickle that was read."""
 
@@ -151,15 +153,15 @@ class StateUnpickler:
 
         The unpickler is fit for use again only if `is_reusable` says so afterwards.
         """
-        if memo is not self._memo:
-            self._unpickler.memo = self._memo = memo
+        if memo is not self.memo:
+            self.unpickler.memo = self.memo = memo
         # By a name: to call what an attribute holds as if it were a method takes twice as long.
-        fill_ahead, fill_behind, load = self._fill_ahead, self._fill_behind, self._load
+        fill_ahead, fill_behind, read = self.fill_ahead, self.fill_behind, self.read
         fill_ahead(data)
         fill_behind(data)
-        value = load()
+        value = read()
         # Lets go of what the state has numbered.
-        self._unpickler.memo = memo
+        self.unpickler.memo = memo
         return value
 
     def is_reusable(self) -> bool:

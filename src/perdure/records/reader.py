@@ -7,7 +7,8 @@ ghosts in it: a reference that tells the class needs no look at its record.
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from types import BuiltinMethodType
+from typing import Any, Final, Protocol
 
 from persistent.wref import WeakRef
 from transaction.interfaces import TransientError
@@ -32,6 +33,13 @@ from perdure.records.references import oid_in
 from perdure.records.transforms import is_plain, written_by_layer
 
 __all__ = ["ReaderJar", "RecordReader"]
+
+
+_Head = tuple[bytes, Any, int]
+"""How the records of a class begin, the memo of an unpickler behind that, and its size."""
+
+_NO_HEAD: Final[_Head] = b"\0", None, 0
+"""No record begins like this."""
 
 
 class ReaderJar(Protocol):
@@ -68,14 +76,14 @@ class RecordReader:
         self._new_ghost = cache.new_ghost
         self._find_global = find_global
         self._hits = 0
-        # One object for all unpicklers: making a bound method costs too.
-        self._load_reference = self._persistent_load
+        # Classes whose instances are made by C code, without arguments.
+        self._plainly_made: set[type] = set()
+        self._load_reference = self._make_load_reference()
         # Persistent classes while they load, which they do before they are in the cache.
         self._loading: dict[bytes, Any] = {}
-        # By class: how its records begin, and the memo of an unpickler behind that.
-        self._heads: dict[type, tuple[bytes, Any]] = {}
-        self._unused: StateUnpickler | None = None
-        self.set_state: Callable[[Any, bytes], None] = self._set_state
+        self._heads: dict[type, _Head] = {}
+        self._set_state = self._make_set_state()
+        self.set_state = self._set_state
         """Give an object the state in a record: ``set_state(obj, record)``.
 
         Raises `StateLoadError` if the record cannot be read or the object refuses
@@ -135,32 +143,52 @@ class RecordReader:
         """
         return self._state_for(None, record)
 
-    def _set_state(self, obj: Any, record: bytes) -> None:
-        # Called for each object that is loaded, without native code: no call more than needed.
-        head = self._heads.get(type(obj))
-        if head is not None and record.startswith(head[0]):
-            # Taken out while it is in use: loading one object may load another.
-            unpickler, self._unused = self._unused, None
+    def _make_set_state(self) -> Callable[[Any, bytes], None]:
+        """Return `set_state` without native code: called for each object, so made of locals."""
+        head_of, state_for = self._heads.get, self._state_for
+        explain, refused = self._explain, self._refused
+        find_global, load_reference = self._find_global, self._load_reference
+        spare: StateUnpickler | None = None
+
+        def set_state(obj: Any, record: bytes) -> None:
+            nonlocal spare
+            head, memo, size = head_of(type(obj), _NO_HEAD)
+            if record.startswith(head):
+                try:
+                    if len(record) < LARGE:
+                        # Taken out while it is in use: loading one object may load another.
+                        states, spare = spare, None
+                        if states is None:
+                            states = StateUnpickler(find_global, load_reference)
+                        # What `states.load` does.
+                        if memo is not states.memo:
+                            states.unpickler.memo = states.memo = memo
+                        data = record[size:]
+                        fill_ahead, fill_behind = states.fill_ahead, states.fill_behind
+                        read, read_behind = states.read, states.read_behind
+                        fill_ahead(data)
+                        fill_behind(data)
+                        state = read()
+                        states.unpickler.memo = memo
+                        if not read_behind(1):  # as `is_reusable` says
+                            spare = states
+                    else:
+                        source = Pickles(record, size)
+                        state = unpickler_of(source, find_global, load_reference, memo).load()
+                except BaseException as error:
+                    explain(error, obj, record)
+                    raise
+            else:
+                state = state_for(obj, record)
             try:
-                if unpickler is None or len(record) >= LARGE:
-                    state = self._state_behind(head, record)
-                else:
-                    state = unpickler.load(record[len(head[0]) :], head[1])
-                    read_behind = unpickler.read_behind
-                    if not read_behind(1):  # as `is_reusable` says
-                        self._unused = unpickler
+                if type(state) is not dict:
+                    refuse_childless_tree(obj, state)
+                obj.__setstate__(state)
             except BaseException as error:
-                self._explain(error, obj, record)
+                refused(error, obj, record)
                 raise
-        else:
-            state = self._state_for(obj, record)
-        try:
-            if type(state) is not dict:
-                refuse_childless_tree(obj, state)
-            obj.__setstate__(state)
-        except BaseException as error:
-            self._refused(error, obj, record)
-            raise
+
+        return set_state
 
     def _read_anew(self, obj: Any, record: bytes) -> None:
         """Give `obj` the state in a record that the decoder does not know how to read."""
@@ -175,8 +203,8 @@ class RecordReader:
 
     def _learns_from(self, obj: Any, record: bytes) -> bool:
         """Have the decoder learn how such records begin; return whether that was news to it."""
-        head = self._heads.get(type(obj))
-        if isinstance(obj, Broken | type) or (head is not None and record.startswith(head[0])):
+        head = self._heads.get(type(obj), _NO_HEAD)[0]
+        if isinstance(obj, Broken | type) or record.startswith(head):
             return False
         try:
             if class_at_head(record) is None:
@@ -187,18 +215,6 @@ class RecordReader:
         except BaseException as error:
             self._explain(error, obj, record)
             raise
-
-    def _state_behind(self, head: tuple[bytes, Any], record: bytes) -> Any:
-        """Return the state in a record that begins with `head`."""
-        start = len(head[0])
-        if len(record) - start >= LARGE:
-            source = Pickles(record, start)
-            return unpickler_of(source, self._find_global, self._load_reference, head[1]).load()
-        unpickler = StateUnpickler(self._find_global, self._load_reference)
-        state = unpickler.load(record[start:], head[1])
-        if unpickler.is_reusable():
-            self._unused = unpickler
-        return state
 
     def _state_for(self, obj: Any, record: bytes) -> Any:
         """Return the state, reading the class metadata too."""
@@ -251,7 +267,7 @@ class RecordReader:
             return False
         before_state = self._unpickler(Pickles(head))
         before_state.load()
-        self._heads[metadata] = head, before_state.memo
+        self._heads[metadata] = head, before_state.memo, len(head)
         if self._decoder:
             (number,) = before_state.memo.copy() or (-1,)
             self._decoder.learn(metadata, head, number)
@@ -268,18 +284,36 @@ class RecordReader:
 
     # References
 
-    def _persistent_load(self, stored: Any) -> Any:
-        if type(stored) is tuple:
-            oid, cls = stored
-            cached = self._cached
-            obj = cached(oid)
-            if obj is None:
-                return self._reference(oid, cls)
-            self._hits += 1
-            return obj
-        if isinstance(stored, list):
-            return self._special_reference(stored)
-        return self._by_oid(oid_in(stored))
+    def _make_load_reference(self) -> Callable[[Any], Any]:
+        """Return the unpicklers' `persistent_load`: called for each reference, so of locals."""
+        cached, new_ghost, plainly_made = self._cached, self._new_ghost, self._plainly_made
+        reference = self._reference
+
+        def load_reference(stored: Any) -> Any:
+            if type(stored) is tuple:
+                oid, cls = stored
+                obj = cached(oid)
+                if obj is not None:
+                    self._hits += 1
+                    return obj
+                if cls in plainly_made and type(oid) is bytes and len(oid) == 8:
+                    try:
+                        ghost = cls.__new__(cls)
+                    except TypeError:
+                        return reference(oid, cls)  # it takes arguments by now
+                    # Its allocation may have run the garbage collector, and that may have
+                    # loaded it; `new_ghost` must not meet one: persistent 6 frees that then.
+                    obj = cached(oid)
+                    if obj is not None:
+                        return obj
+                    new_ghost(oid, ghost)
+                    return ghost
+                return reference(oid, cls)
+            if isinstance(stored, list):
+                return self._special_reference(stored)
+            return self._by_oid(oid_in(stored))
+
+        return load_reference
 
     def _by_oid(self, oid: bytes) -> Any:
         obj = self._cached(oid)
@@ -308,6 +342,8 @@ class RecordReader:
         if obj is not None:
             return obj
         self._new_ghost(oid, ghost)
+        if type(cls.__new__) is BuiltinMethodType:
+            self._plainly_made.add(cls)
         return ghost
 
     def _special_reference(self, stored: list[Any]) -> Any:
@@ -322,7 +358,7 @@ class RecordReader:
             return self._reader_of(database_name)._by_oid(oid_in(oid))
         if kind == "m":
             database_name, oid, cls = args
-            return self._reader_of(database_name)._persistent_load((oid, cls))
+            return self._reader_of(database_name)._load_reference((oid, cls))
         raise StateLoadError(reason=f"found a reference of unknown kind {kind!r}")
 
     def _reader_of(self, database_name: Any) -> "RecordReader":

@@ -4,6 +4,7 @@ A view is one data file with the index to it. Packing makes another view; who
 holds the old one reads on in the old file.
 """
 
+import struct
 from os import pread
 from struct import Struct
 from typing import Final
@@ -122,26 +123,26 @@ class View:
         position = from_bytes(found, "big")
         next_tid = None
         while True:
-            ahead = block_of(position >> SHIFT)
-            at = position & MASK
-            start = at + _HEADER_SIZE
-            if ahead is None or len(ahead) < start:
+            ahead, at = block_of(position >> SHIFT, b""), position & MASK
+            try:
+                found_oid, found_tid, previous, version_size, size = _unpack_needed(ahead, at)
+            except struct.error:  # there is no block, or not all of the header is in it
                 ahead, at = self._ahead(position)
-                start = at + _HEADER_SIZE
-                if len(ahead) < start:
+                if len(ahead) < at + _HEADER_SIZE:
                     self._header_of(oid, position, ahead)  # which says what is wrong; so below
-            found_oid, found_tid, previous, version_size, size = _unpack_needed(ahead, at)
+                found_oid, found_tid, previous, version_size, size = _unpack_needed(ahead, at)
             if found_oid != oid or version_size or previous >= position:
-                self._header_of(oid, position, ahead[at:start])
+                self._header_of(oid, position, ahead[at : at + _HEADER_SIZE])
             if found_tid < tid:
                 break
             if not previous:
                 return None
             next_tid = found_tid
             position = previous
-        end = start + size
         if not size:
             return self._record(oid, position)[1], found_tid, next_tid
+        start = at + _HEADER_SIZE
+        end = start + size
         if end <= len(ahead):
             return ahead[start:end], found_tid, next_tid
         data = self.file.read_exactly(position + _HEADER_SIZE, size, oid)
