@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "courtesy.h"
 #include "index.h"
 
 #define HEADER_SIZE 42
@@ -32,7 +33,7 @@ static Py_ssize_t read_at(int descriptor, unsigned char *into, size_t size, int6
     Py_ssize_t got;
     Py_BEGIN_ALLOW_THREADS
     got = pread(descriptor, into, size, (off_t)position);
-    Py_END_ALLOW_THREADS
+    BACK_SOON
     return got;
 }
 
@@ -67,5 +68,5 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC PyInit__reads(void) {
-    return find_index() < 0 ? NULL : PyModule_Create(&definition);
+    return find_index() < 0 || find_courtesy() < 0 ? NULL : PyModule_Create(&definition);
 }
