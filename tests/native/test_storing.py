@@ -109,6 +109,7 @@ def test_new_objects_stand_in_the_cache_as_if_entered_by_its_method() -> None:
         natively.stored.clear()
         assert sys.getrefcount(obj) == sys.getrefcount(other)
     obj._p_changed = other._p_changed = False
+    del obj, other
     for jar in (natively, by_method):
         cache = jar.cache
         assert (len(cache), cache.ringlen(), cache.cache_non_ghost_count) == (3, 3, 3)
@@ -116,8 +117,6 @@ def test_new_objects_stand_in_the_cache_as_if_entered_by_its_method() -> None:
         assert all(each._p_jar is jar and each._p_oid == oid for oid, each in cache.items())
         cache.minimize()
         assert cache.ringlen() == cache.cache_non_ghost_count == 2  # two have changes
-        del obj, other
-        obj = other = None
         gc.collect()
         assert sorted(oid for oid, _ in cache.items()) == [p64(1), p64(2)]
 
