@@ -142,10 +142,10 @@ def _strong(stored: list[Any], oids: list[bytes]) -> list[bytes]:
     return oids
 
 
-_Head = tuple[bytes, Any]
-"""The first pickle of records, and the memo of an unpickler that has read it."""
+_Head = tuple[bytes, Any, int]
+"""The first pickle of records, the memo of an unpickler that has read it, and its size."""
 
-_NO_HEAD: Final[_Head] = b"\0", None
+_NO_HEAD: Final[_Head] = b"\0", None, 0
 """No pickle begins like this."""
 
 _MOST_HEADS: Final = 10_000
@@ -168,14 +168,23 @@ class ReferenceFinder:
         """Return what `pure_references` does."""
         if len(record) >= LARGE:
             return pure_references(record, oids)
-        stored, (head, memo) = self._stored, self._head
+        stored, states, (head, memo, size) = self._stored, self._states, self._head
         try:
             if not record.startswith(head):
-                head, memo = self._head = self._head_of(record)
+                head, memo, size = self._head = self._head_of(record)
                 if memo is None:
                     return pure_references(record, oids)
-            self._states.load(record[len(head) :], memo)
-            if not self._states.is_reusable():
+            # What `states.load` does, and `is_reusable` says: called for each record of a pack.
+            if memo is not states.memo:
+                states.unpickler.memo = states.memo = memo
+            data = record[size:]
+            fill_ahead, fill_behind = states.fill_ahead, states.fill_behind
+            read, read_behind = states.read, states.read_behind
+            fill_ahead(data)
+            fill_behind(data)
+            read()
+            states.unpickler.memo = memo
+            if read_behind(1):
                 self._states = StateUnpickler(_find_anything, stored.append)
             found = [] if oids is None else oids
             return _strong(stored, found) if stored else found
@@ -197,7 +206,8 @@ class ReferenceFinder:
         # From protocol 4 on, opcodes count on what an unpickler has put into its memo itself.
         if self._stored or record[1] > PROTOCOL or len(self._heads) > _MOST_HEADS:
             return _NO_HEAD
-        head = self._heads[record[:class_end]] = record[: source.position], unpickler.memo
+        end = source.position
+        head = self._heads[record[:class_end]] = record[:end], unpickler.memo, end
         return head
 
 

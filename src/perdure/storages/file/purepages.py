@@ -19,10 +19,14 @@ class PurePages(dict[bytes, Any]):
         return 0 if value is None else int.from_bytes(value, "big")
 
     def enter(self, positions: dict[bytes, int]) -> None:
+        before: bytes | None = None
+        page: Any = None
         for oid, position in positions.items():
-            page = self.get(oid[:6])
-            if page is None:
-                page = self[oid[:6]] = fsBucket()
+            prefix = oid[:6]
+            if prefix != before:  # mostly many of a transaction are in one page
+                page, before = self.get(prefix), prefix
+                if page is None:
+                    page = self[prefix] = fsBucket()
             page[oid[6:]] = position.to_bytes(6, "big")
 
     def remember(self, positions: dict[bytes, int], pages: "PurePages") -> None:

@@ -6,6 +6,7 @@ transaction that is not sound is not decided here.
 """
 
 from dataclasses import dataclass, replace
+from struct import Struct
 from typing import Final
 
 from google_crc32c import extend as extend_crc
@@ -28,6 +29,9 @@ from perdure.storages.file.window import LARGE_WINDOW, Window
 __all__ = ["Scanner", "Transaction", "Unsound", "examine_again"]
 
 _COMPLETE: Final = (b" ", b"p", b"u")
+_unpack_needed = Struct(">8s16xQHQ").unpack_from
+"""Unpacks a record header without tid and previous record."""
+
 _PIECE_SIZE: Final = 1 << 16
 """Bytes that a checksum takes at a time: more would have memory of its own, each time anew."""
 
@@ -150,15 +154,17 @@ class Scanner:
     def _records(self, position: int, at: int, end: int) -> dict[bytes, int] | Unsound:
         """Return where the records from `at` to `end` are, of the transaction at `position`."""
         records: dict[bytes, int] = {}
-        unpack, header_size, back_size = RECORD_HEADER.unpack_from, RECORD_HEADER.size, NUMBER.size
+        unpack, header_size, back_size = _unpack_needed, RECORD_HEADER.size, NUMBER.size
         data, start = self._window.data, self._window.start
+        last = start + len(data) - header_size  # where a header can begin that is in the window
         while at + header_size <= end:
             # Behind the window as well as past it: reading the end of a large
             # transaction has moved it there.
-            if at < start or at + header_size > start + len(data):
+            if not start <= at <= last:
                 self._window.cover(at, header_size)
                 data, start = self._window.data, self._window.start
-            oid, _, _, transaction, version_size, data_size = unpack(data, at - start)
+                last = start + len(data) - header_size
+            oid, transaction, version_size, data_size = unpack(data, at - start)
             if transaction != position or version_size:
                 found = f"a record of the transaction at {transaction}"
                 return Unsound(at, found, f"one of the transaction at {position}")
