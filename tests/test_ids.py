@@ -26,8 +26,16 @@ def test_unpacking_wants_eight_bytes() -> None:
         ids.u64(b"abc")
 
 
+@pytest.mark.parametrize("tid", [b"", b"1234567", b"123456789", b"\xff" * 8])
+def test_what_is_no_tid_or_the_last_one_has_none_after_it(tid: bytes) -> None:
+    with pytest.raises(ValueError, match=r"8 bytes|64 unsigned bits"):
+        ids.after(tid)
+
+
 def test_after_and_before_are_neighbours() -> None:
     assert ids.after(ids.ZERO) == ids.p64(1)
+    assert ids.after(ids.p64(255)) == ids.p64(256)
+    assert ids.after(b"\xff" * 7 + b"\xfe") == b"\xff" * 8
     assert ids.before(ids.p64(1)) == ids.ZERO
     assert ids.before(ids.ZERO) == ids.ZERO
 

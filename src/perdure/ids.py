@@ -30,6 +30,8 @@ ROOT_OID: Final = ZERO
 MAX_TID: Final = b"\x7f" + b"\xff" * 7
 """Later than every tid (ZODB's bound, kept: some storages use signed integers)."""
 
+_LAST: Final = b"\xff" * 8
+
 
 def p64(number: int) -> bytes:
     """Return `number` as an 8-byte oid or tid.
@@ -53,8 +55,14 @@ def u64(packed: bytes) -> int:
 
 
 def after(tid: bytes) -> bytes:
-    """Return the smallest tid later than `tid`: what `loadBefore` needs to see `tid`."""
-    return p64(u64(tid) + 1)
+    """Return the smallest tid later than `tid`: what `loadBefore` needs to see `tid`.
+
+    Raises `ValueError` if `tid` is not 8 bytes long, or if there is none.
+    """
+    if len(tid) != 8 or tid == _LAST:
+        return p64(u64(tid) + 1)  # which says what is wrong
+    # Each commit asks some times, so without their two calls.
+    return (int.from_bytes(tid, "big") + 1).to_bytes(8, "big")
 
 
 def before(tid: bytes) -> bytes:
