@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 from rich.console import Console
 
@@ -42,9 +44,27 @@ def test_what_takes_longer_shows_a_bar_on_stderr(
     assert "counting" in err
 
 
-def test_waiting_is_shown_on_stderr(terminal: Console, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waiting_is_shown_on_stderr(
+    terminal: Console, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_QUIET_S", 0.0)
     with waiting("packing"):
-        pass
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join(30)
     out, err = capsys.readouterr()
     assert out == ""
     assert "packing" in err
+
+
+def test_a_short_wait_is_not_shown(terminal: Console, capsys: pytest.CaptureFixture[str]) -> None:
+    with waiting("opening"):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_nothing_is_left_running_behind_a_wait(terminal: Console) -> None:
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError), waiting("opening"):
+        _ = 1 // 0
+    assert threading.active_count() == before

@@ -5,7 +5,7 @@ import click
 from perdure.cli.arguments import moment_text
 from perdure.cli.opened import opened_storage
 from perdure.cli.output import count_text, echo_json, size_text
-from perdure.cli.progress import progress_bar
+from perdure.cli.progress import progress_bar, waiting
 from perdure.ids import ZERO, tid_repr
 from perdure.opening import open_storage
 from perdure.tools import copy
@@ -31,7 +31,8 @@ def command(source: str, target: str, without_blobs: bool, as_json: bool) -> Non
     addresses have a blob_dir; where FROM has blobs and no blob_dir is given, it is refused.
     """
     with opened_storage(source) as read:
-        written = open_storage(target)
+        with waiting("opening"):
+            written = open_storage(target)
         try:
             with progress_bar("copying", in_bytes=True) as progress:
                 done = copy(read, written, progress, without_blobs=without_blobs)

@@ -4,10 +4,9 @@ from dataclasses import asdict
 
 import click
 
-import perdure
-from perdure.cli.addresses import refuse_missing_file
 from perdure.cli.arguments import address as address_argument
 from perdure.cli.arguments import moment
+from perdure.cli.opened import opened_database
 from perdure.cli.output import echo_json
 from perdure.cli.progress import progress_bar, waiting
 from perdure.tools import PackEstimate, estimate_pack, pack
@@ -28,13 +27,12 @@ def command(address: str, at: bytes | None, days: float, dry_run: bool, as_json:
     at any later time, stays. With --dry-run the database is opened for reading only.
     Blobs are packed, too, where ADDRESS says where they are: file:app.fs?blob_dir=blobs.
     """
-    refuse_missing_file(address)
     if dry_run:
-        with perdure.open(address, read_only=True) as database, waiting("counting"):
+        with opened_database(address, read_only=True) as database, waiting("counting"):
             _show_estimate(estimate_pack(database, at, days=days), as_json)
         return
     packing = progress_bar("packing", in_bytes=True)
-    with perdure.open(address) as database, packing as progress:
+    with opened_database(address) as database, packing as progress:
         packed = pack(database, at, days=days, progress=progress)
     if as_json:
         echo_json(asdict(packed))

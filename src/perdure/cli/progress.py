@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Timer
 from time import monotonic
 from typing import Final
 
@@ -22,7 +23,7 @@ from perdure.tools.progress import Progress as Callback
 __all__ = ["progress_bar", "waiting"]
 
 _QUIET_S: Final = 0.5
-"""What is done within this time shows no bar."""
+"""What is done within this time shows nothing."""
 
 
 @contextmanager
@@ -60,8 +61,16 @@ def waiting(what: str) -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    with console.status(what):
+    status = console.status(what)
+    timer = Timer(_QUIET_S, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
         yield
+    finally:
+        timer.cancel()
+        timer.join()  # what it shows is not to come up after this
+        status.stop()
 
 
 def _silent(done: int, total: int | None) -> None:

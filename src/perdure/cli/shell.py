@@ -11,6 +11,7 @@ import transaction
 import perdure
 from perdure.cli.addresses import refuse_missing_file
 from perdure.cli.arguments import address as address_argument
+from perdure.cli.progress import waiting
 
 __all__ = ["command"]
 
@@ -28,7 +29,8 @@ def command(address: str, create: bool, read_only: bool, program: str | None) ->
     """
     if not create:
         refuse_missing_file(address, "--create makes an empty database of it")
-    db = perdure.open(address, read_only=read_only)
+    with waiting("opening"):
+        db = perdure.open(address, read_only=read_only)
     try:
         connection = db.open()
         names = {

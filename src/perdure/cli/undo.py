@@ -2,9 +2,8 @@
 
 import click
 
-import perdure
-from perdure.cli.addresses import refuse_missing_file
 from perdure.cli.arguments import tid
+from perdure.cli.opened import opened_database
 from perdure.cli.output import echo_json
 from perdure.ids import tid_repr
 from perdure.tools import undo
@@ -27,8 +26,7 @@ def command(address: str, tids: tuple[bytes, ...], user: str, note: str, as_json
     changes cannot be told apart by the class, nothing is undone and the exit code is 1. Where
     they wrote blobs, ADDRESS says where these are: file:app.fs?blob_dir=blobs.
     """
-    refuse_missing_file(address)
-    with perdure.open(address) as database:
+    with opened_database(address) as database:
         done = tid_repr(undo(database, tids, user=user, note=note))
     if as_json:
         echo_json({"tid": done})
