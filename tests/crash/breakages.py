@@ -62,7 +62,8 @@ def _no_directory_sync_of_a_pack(patch: pytest.MonkeyPatch) -> None:
 
 def _acknowledged_before_the_sync(patch: pytest.MonkeyPatch) -> None:
     def sync_up_to(self: groups.CommitQueue, end: int) -> None:
-        self._durable = self._written
+        self.write_kept()
+        self._durable = self._finished
 
     patch.setattr(groups.CommitQueue, "_sync_up_to", sync_up_to)
 
@@ -142,7 +143,7 @@ BREAKAGES: Final[dict[str, Breakage]] = {
         _no_directory_sync_of_a_pack, "pack_while_committing"
     ),
     "acknowledging before the sync": Breakage(_acknowledged_before_the_sync, "commits"),
-    "the status before the data": Breakage(_status_before_the_data, "aborts"),
+    "the status before the data": Breakage(_status_before_the_data, "aborts_without_reserve"),
     "a pack that is not synced": Breakage(_packed_without_a_sync, "pack"),
     "cutting before setting aside": Breakage(_cut_before_set_aside, "groups", "while recovering"),
     "taking what a crash left for a reserve": Breakage(
@@ -150,7 +151,7 @@ BREAKAGES: Final[dict[str, Breakage]] = {
     ),
     "no checksums": Breakage(_no_checksums, "groups"),
     "a trailer that can be lost alone": Breakage(_trailers_that_a_crash_tears_off, "long_notes"),
-    "cutting without a sync": Breakage(_cut_without_a_sync, "aborts"),
+    "cutting without a sync": Breakage(_cut_without_a_sync, "aborts_without_reserve"),
     "opening without writing again": Breakage(
         _opened_without_writing_again, "commits", "after failed syncs"
     ),

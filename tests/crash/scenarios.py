@@ -274,6 +274,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType(
             commits,
             _without_reserve(commits),
             _without_reserve(groups),
+            _without_reserve(aborts),
             reserves,
             groups_of_reserves,
             aborts,

@@ -1,8 +1,10 @@
+import threading
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.ids import p64
-from perdure.mvcc import Journal
+from perdure.mvcc import Announcement, Journal
 
 ONE, TWO, THREE, FOUR = (p64(number) for number in range(1, 5))
 
@@ -123,3 +125,15 @@ def test_no_reader_ever_misses_an_oid(limit: int, steps: list[tuple[str, int, ob
             else:
                 # Everything was forgotten: nothing up to here can be missed any more.
                 pending[who] = [entry for entry in pending[who] if entry[0] > upto]
+
+
+def test_an_announcement_tells_a_journal_of_a_commit_from_any_thread() -> None:
+    journal = Journal()
+    mine, other = journal.reader(), journal.reader()
+    announce = Announcement(journal, {p64(1), p64(2)}, mine)
+    thread = threading.Thread(target=announce, args=(p64(7),))
+    thread.start()
+    thread.join(10)
+    assert other.take(p64(6)) == set()
+    assert other.take(p64(7)) == {p64(1), p64(2)}
+    assert mine.take(p64(7)) == set()

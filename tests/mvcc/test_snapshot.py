@@ -8,7 +8,7 @@ import pytest
 from perdure.errors import POSKeyError, ReadOnlyHistoryError, Unsupported
 from perdure.ids import ZERO, after, p64
 from perdure.interfaces import StorageWrapper, TransactionMetaData
-from perdure.mvcc import Snapshot, Snapshots
+from perdure.mvcc import Announcement, Snapshot, Snapshots
 from perdure.storages.file import FileStorage
 from perdure.storages.memory import MappingStorage
 
@@ -206,3 +206,28 @@ def test_blobs_need_a_storage_that_has_them(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="does not keep blobs"):
         Snapshots(storage).before_instance(after(ZERO)).loadBlob(X, ZERO)
     storage.close()
+
+
+def test_only_what_the_journal_is_told_may_be_told_by_any_thread() -> None:
+    given: list[object] = []
+
+    class Storage(MappingStorage):
+        def tpc_finish(
+            self, transaction: TransactionMetaData, func: Callable[[bytes], object] | None = None
+        ) -> bytes:
+            given.append(func)
+            return super().tpc_finish(transaction, func)
+
+    snapshots = Snapshots(Storage())
+    snapshot, other = snapshots.new_instance(), snapshots.new_instance()
+    commit(snapshot, b"x", X)
+    assert isinstance(given.pop(), Announcement)
+
+    metadata, told = TransactionMetaData(), []
+    snapshot.tpc_begin(metadata)
+    snapshot.store(Y, ZERO, b"y", "", metadata)
+    snapshot.tpc_vote(metadata)
+    tid = snapshot.tpc_finish(metadata, told.append)
+    assert told == [tid]
+    assert not isinstance(given.pop(), Announcement)
+    assert other.poll_invalidations() == {X, Y}

@@ -184,7 +184,9 @@ def plan_unchanged(records: CommittedRecords, given: Any, number: int, plan: Any
 
 
 def queue_of(view: View) -> CommitQueue:
-    return CommitQueue(view.end, lambda: None, lambda written: None, lambda error: error)
+    return CommitQueue(
+        view.end, lambda kept: None, lambda: None, lambda written: None, lambda error: error
+    )
 
 
 @pytest.mark.parametrize("recent", [False, True])

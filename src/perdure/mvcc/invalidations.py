@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from perdure.ids import ZERO
 
-__all__ = ["Journal", "JournalReader"]
+__all__ = ["Announcement", "Journal", "JournalReader"]
 
 
 class _Entry(NamedTuple):
@@ -130,3 +130,23 @@ class Journal:
         self._first += drop
         # Sweeping looks at every reader; doubling makes that rare.
         self._sweep_at = max(64, 2 * len(self._entries))
+
+
+class Announcement:
+    """Called with the tid of a commit, tells a journal of it; see `Journal.append`.
+
+    It runs nobody else's code, and takes no lock that is held for more than a moment: a
+    storage may call it from any thread.
+    """
+
+    __slots__ = ("_journal", "_oids", "_origin")
+
+    def __init__(
+        self, journal: Journal, oids: Iterable[bytes], origin: JournalReader | None = None
+    ) -> None:
+        self._journal = journal
+        self._oids = oids
+        self._origin = origin
+
+    def __call__(self, tid: bytes) -> None:
+        self._journal.append(tid, self._oids, self._origin)

@@ -27,7 +27,7 @@ from perdure.interfaces import (
     declares,
 )
 from perdure.mvcc.historical import HistoricalSnapshot
-from perdure.mvcc.invalidations import Journal
+from perdure.mvcc.invalidations import Announcement, Journal
 from perdure.mvcc.oids import source_of_oids
 from perdure.mvcc.undoing import UndoSnapshot
 from perdure.records import find_global, references
@@ -215,14 +215,9 @@ class Snapshot:
         self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
     ) -> bytes:
         modified, self._modified = self._modified, set()
-        publish_to_all, mine = self._shared.journal.append, self._reader
-
-        def publish(tid: bytes) -> None:
-            publish_to_all(tid, modified, mine)
-            if func is not None:
-                func(tid)
-
-        tid: bytes = self._storage.tpc_finish(transaction, publish)
+        announce = Announcement(self._shared.journal, modified, self._reader)
+        tell = announce if func is None else _both(announce, func)
+        tid: bytes = self._storage.tpc_finish(transaction, tell)
         self._committed = tid
         self._shared.changed()
         return tid
@@ -293,3 +288,13 @@ class Snapshot:
 
     def history(self, oid: bytes, size: int = 1) -> Any:
         return self._storage.history(oid, size)
+
+
+def _both(announce: Announcement, func: Callable[[bytes], object]) -> Callable[[bytes], object]:
+    """Return what calls both with a tid; for the thread that commits, since `func` may be any."""
+
+    def call(tid: bytes) -> None:
+        announce(tid)
+        func(tid)
+
+    return call

@@ -38,7 +38,9 @@ def test_what_the_system_does_not_let_us_read_is_named(
     view = storage._opened()
     directory = os.open(tmp_path, os.O_RDONLY)  # reading it fails with EISDIR
     broken = View(DataFile(view.file.path, directory), view.index, view.end, view.last_tid)
-    queue = CommitQueue(view.end, lambda: None, lambda written: None, lambda error: error)
+    queue = CommitQueue(
+        view.end, lambda kept: None, lambda: None, lambda written: None, lambda error: error
+    )
     records = CommittedRecords(broken, queue)
     position = view.index.get(A)
     for read in (lambda: records.newest(A), lambda: records.origin(A, position)):

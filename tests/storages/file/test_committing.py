@@ -564,7 +564,7 @@ def test_a_first_commit_that_cannot_make_sure_stops_everything(path: Path, call:
 
 def test_an_aborted_vote_that_cannot_be_cut_off_stops_everything(path: Path) -> None:
     operations = FailingOperations(errno.EIO)
-    storage = FileStorage(path, operations=operations)
+    storage = FileStorage(path, operations=operations, reserve_bytes=0)
     write(storage, {A: cell(1)})
     transaction = begun(storage, A=cell(2))
     storage.tpc_vote(transaction)

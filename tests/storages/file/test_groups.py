@@ -1,12 +1,13 @@
 """Transactions that share syncs, and the order in which they become visible."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from perdure.errors import StorageSystemError
 from perdure.ids import p64
+from perdure.mvcc import Announcement, Journal
 from perdure.storages.file import groups
 from perdure.storages.file.groups import EVERYTHING, CommitQueue, Written
 
@@ -19,6 +20,7 @@ class Disk:
         self.started = threading.Semaphore(0)
         self.proceed = threading.Semaphore(0)
         self.broken: Exception | None = None
+        self.full = False
 
     def sync(self) -> None:
         self.syncs += 1
@@ -35,9 +37,16 @@ class Queue:
         self.disk = Disk()
         self.visible: list[bytes] = []
         self.told: list[bytes] = []
+        self.written: list[list[tuple[bytes, bytes]]] = []
+        self.journal = Journal()
+        self._reader = self.journal.reader()
         self.errors: list[Exception] = []
         self.queue = CommitQueue(
-            4, self.disk.sync, lambda written: self.visible.append(written.tid), self._fail
+            4,
+            self._write,
+            self.disk.sync,
+            lambda written: self.visible.append(written.tid),
+            self._fail,
         )
         self._end = 4
         self._threads: list[threading.Thread] = []
@@ -45,18 +54,36 @@ class Queue:
     def _fail(self, cause: OSError) -> Exception:
         return StorageSystemError(str(cause))
 
-    def append(self, number: int) -> Written:
+    def _write(self, kept: Sequence[Written]) -> None:
+        if self.disk.full:
+            raise OSError(28, "No space left on device")
+        self.written.append([(each.tid, each.kept) for each in kept])
+
+    def append(
+        self,
+        number: int,
+        func: Callable[[bytes], object] | None = None,
+        kept: bytes = b"",
+    ) -> Written:
+        """Take in a transaction; unless `func` is given, one that tells of itself in `told`."""
         self._end += 100
-        written = Written(p64(number), {p64(7): self._end - 50}, self._end)
+        func = self.told.append if func is None else func
+        written = Written(p64(number), {p64(7): self._end - 50}, self._end, func, kept)
         self.queue.append(written)
         return written
 
-    def complete(
-        self, written: Written, func: Callable[[bytes], object] | None = None
-    ) -> threading.Thread:
+    def announced(self, number: int, kept: bytes = b"") -> Written:
+        """Take in a transaction that any thread may announce, to the journal."""
+        return self.append(number, Announcement(self.journal, {p64(7)}), kept)
+
+    def announcements(self, number: int) -> set[bytes] | None:
+        """Return what the journal was told up to a transaction."""
+        return self._reader.take(p64(number))
+
+    def complete(self, written: Written) -> threading.Thread:
         def run() -> None:
             try:
-                self.queue.complete(written, func or self.told.append)
+                self.queue.complete(written)
             except (StorageSystemError, MemoryError) as error:
                 self.errors.append(error)
 
@@ -77,13 +104,12 @@ def queue() -> Queue:
 
 
 def test_a_transaction_is_durable_then_told_then_visible(queue: Queue) -> None:
-    written = queue.append(1)
     events = []
 
     def func(tid: bytes) -> None:
         events.append((tid, queue.disk.syncs, queue.queue.durable, list(queue.visible)))
 
-    queue.complete(written, func)
+    queue.complete(queue.append(1, func))
     assert queue.disk.started.acquire(timeout=10)
     assert (events, queue.visible) == ([], [])
     queue.disk.proceed.release()
@@ -224,9 +250,9 @@ def test_a_callback_that_raises_does_not_hold_up_the_others(queue: Queue) -> Non
     def func(tid: bytes) -> None:
         raise StorageSystemError("no use")
 
-    first, second = queue.append(1), queue.append(2)
+    first, second = queue.append(1, func), queue.append(2)
     queue.disk.proceed.release()
-    queue.complete(first, func)
+    queue.complete(first)
     queue.complete(second)
     queue.finish()
     assert [str(error) for error in queue.errors] == ["no use"]
@@ -270,7 +296,7 @@ def test_what_was_durable_before_a_sync_failed_becomes_visible(queue: Queue) -> 
         assert leave.wait(30)
 
     queue.disk.proceed.release()
-    queue.complete(queue.append(1), func)
+    queue.complete(queue.append(1, func))
     assert entered.wait(10)
     queue.disk.broken = OSError(5, "Input/output error")
     queue.complete(queue.append(2))
@@ -295,7 +321,7 @@ def test_an_interrupt_while_waiting_comes_after_the_transaction_is_visible(
 
     monkeypatch.setattr(queue.queue, "_sync", sync)
     with pytest.raises(KeyboardInterrupt):
-        queue.queue.complete(written, queue.told.append)
+        queue.queue.complete(written)
     assert queue.told == queue.visible == [p64(1)]
     queue.queue.wait_until_empty()
 
@@ -317,7 +343,7 @@ def test_an_interrupt_before_the_leader_syncs_leaves_nobody_asleep(
 
     def run() -> None:
         with pytest.raises(KeyboardInterrupt):
-            queue.queue.complete(first, queue.told.append)
+            queue.queue.complete(first)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -344,3 +370,96 @@ def test_waiting_for_an_empty_queue_lasts_until_all_are_visible(queue: Queue) ->
     queue.finish()
     assert done.wait(10)
     thread.join()
+
+
+# What any thread may announce
+
+
+def test_who_synced_makes_all_visible_that_any_thread_may_announce(queue: Queue) -> None:
+    first, second, third = (queue.announced(number) for number in (1, 2, 3))
+    queue.disk.proceed.release()
+    queue.complete(first)
+    queue.finish()
+    # Without their threads.
+    assert queue.visible == [p64(1), p64(2), p64(3)]
+    assert queue.announcements(3) == {p64(7)}
+    queue.queue.wait_until_empty()
+    for written in (second, third):
+        queue.complete(written)
+    queue.finish()
+    assert queue.disk.syncs == 1
+
+
+def test_it_stops_before_one_whose_own_thread_has_to_tell(queue: Queue) -> None:
+    told_by: list[int] = []
+    first = queue.announced(1)
+    second = queue.append(2, lambda tid: told_by.append(threading.get_ident()))
+    third = queue.announced(3)
+    queue.disk.proceed.release()
+    queue.complete(first).join(10)
+    queue.complete(third)
+    assert queue.visible == [p64(1)]
+    own = queue.complete(second).ident
+    queue.finish()
+    assert told_by == [own]
+    assert queue.visible == [p64(1), p64(2), p64(3)]
+
+
+# What is not in the file yet
+
+
+def test_who_syncs_writes_what_finished_before_in_one_go(queue: Queue) -> None:
+    queue.complete(queue.announced(1, b"one"))
+    assert queue.disk.started.acquire(timeout=10)
+    assert queue.written == [[(p64(1), b"one")]]
+    for number, kept in ((2, b"two"), (3, b""), (4, b"four")):
+        queue.complete(queue.announced(number, kept))
+    for _ in range(2):
+        queue.disk.proceed.release()
+    queue.finish()
+    assert queue.written[1:] == [[(p64(2), b"two"), (p64(4), b"four")]]
+    assert queue.disk.syncs == 2
+
+
+def test_anybody_may_have_it_written_and_then_it_is_not_written_again(queue: Queue) -> None:
+    written = queue.announced(1, b"one")
+    queue.queue.write_kept()
+    queue.queue.write_kept()
+    queue.disk.proceed.release()
+    queue.complete(written)
+    queue.finish()
+    assert queue.written == [[(p64(1), b"one")]]
+    assert queue.visible == [p64(1)]
+
+
+def test_a_write_that_fails_is_everybodys_failure_also_of_a_sync_beside_it(queue: Queue) -> None:
+    queue.complete(queue.announced(1, b"one"))
+    assert queue.disk.started.acquire(timeout=10)
+    queue.complete(queue.announced(2, b"two"))
+    queue.disk.full = True
+    with pytest.raises(StorageSystemError, match="No space left"):
+        queue.queue.write_kept()
+    queue.disk.proceed.release()
+    queue.finish()
+    assert len(queue.errors) == 2
+    assert queue.visible == []
+    queue.queue.wait_until_empty()
+
+
+def test_an_interrupt_while_writing_has_it_written_again(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, interrupts = queue.queue._write, iter([KeyboardInterrupt])
+
+    def interrupted(kept: Sequence[Written]) -> None:
+        write(kept)
+        for interrupt in interrupts:
+            raise interrupt
+
+    monkeypatch.setattr(queue.queue, "_write", interrupted)
+    written = queue.announced(1, b"one")
+    queue.disk.proceed.release()
+    with pytest.raises(KeyboardInterrupt):
+        queue.queue.complete(written)
+    assert queue.written == [[(p64(1), b"one")]] * 2
+    assert queue.visible == [p64(1)]

@@ -129,7 +129,7 @@ def test_an_aborted_commit_takes_its_reserve_along(path: Path) -> None:
     end = storage.getSize()
     metadata = TransactionMetaData()
     storage.tpc_begin(metadata)
-    storage.store(B, ZERO, cell("x" * 2000), "", metadata)
+    storage.store(B, ZERO, cell("x" * 200_000), "", metadata)
     storage.tpc_vote(metadata)
     storage.tpc_abort(metadata)
     assert path.stat().st_size == end

@@ -155,12 +155,18 @@ class CommittedRecords:
         oids = [oid for oid, _, _ in records]
         return not all(each.positions.keys().isdisjoint(oids) for each in waiting)
 
+    def _bring(self, place: int) -> None:
+        """Return when the record at `place` can be read; it may wait in the queue for a write."""
+        if place >= self._view.end and self._queue.waiting:
+            self._queue.write_kept()
+
     def place(self, oid: bytes) -> int | None:
         queue = self._queue
         position = queue.position(oid) if queue.waiting else 0
         return position or self._index.get(oid) or None
 
     def origin(self, oid: bytes, place: int) -> int | None:
+        self._bring(place)
         descriptor = self._file.descriptor
         at = place
         while at:
@@ -180,19 +186,23 @@ class CommittedRecords:
         return None
 
     def data_at(self, oid: bytes, place: int) -> bytes:
+        self._bring(place)
         return self._view.data_at(oid, place)
 
     def content(self, oid: bytes, place: int) -> bytes | None:
         try:
-            return self._view.data_at(oid, place)
+            return self.data_at(oid, place)
         except POSKeyError:
             return None
 
     def written_by(self, oid: bytes, tid: bytes) -> int | None:
-        return self._view.find(oid, self.newest(oid)[0] or 0, tid) or None
+        newest = self.newest(oid)[0] or 0
+        self._bring(newest)
+        return self._view.find(oid, newest, tid) or None
 
     def tid_at(self, oid: bytes, place: int) -> bytes:
         """Return the tid of the record at `place`."""
+        self._bring(place)
         return self._view.header(oid, place).tid
 
     def load_serial(self, oid: bytes, serial: bytes) -> bytes:

@@ -1,10 +1,10 @@
 """Committing to a data file: what transactions plan, the bytes they append, when they count.
 
 Between `begin` and `vote` a transaction is only a plan. The vote takes the
-commit lock, makes sure of the plan, and appends the transaction with the status
-"unfinished"; a crash, or `abort`, leaves nothing of it. Finishing overwrites
-the status and gives the lock back; the sync is shared, see `groups`. Small
-transactions overwrite zeros that were written ahead, see `reserve`.
+commit lock, makes sure of the plan, and of room for the bytes. A small one is kept, if
+there is a reserve for it, which it will overwrite; any other is appended with the
+status "unfinished". A crash, or `abort`, leaves nothing of either. Finishing gives the
+lock back; writes and syncs are shared, see `fileend` and `groups`.
 
 The blobs of a transaction are in place and durable before any of its bytes is in
 the file. What a crash leaves of them belongs to no transaction, and is removed
@@ -14,8 +14,8 @@ when the storage is opened.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -28,16 +28,17 @@ from perdure.errors import (
     FileStorageQuotaError,
     StorageClosedError,
 )
-from perdure.fileops import FileOperations, write_all
+from perdure.fileops import FileOperations
 from perdure.interfaces import Bind, HasMetaData
 from perdure.storages.binding import bound
 from perdure.storages.changes import Changes, Resolve, no_blobs
 from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.encoding import NOTHING_ENCODED, Encoded, Metadata, encode
-from perdure.storages.file.format import STATUS_OFFSET, check_metadata
+from perdure.storages.file.fileend import FileEnd
+from perdure.storages.file.format import check_metadata
 from perdure.storages.file.groups import EVERYTHING, CommitQueue, Written
 from perdure.storages.file.reader import View
-from perdure.storages.file.reserve import RESERVE_BYTES, Reserve
+from perdure.storages.file.reserve import RESERVE_BYTES
 from perdure.storages.file.spool import Spool
 from perdure.storages.gate import Gate, Phase
 
@@ -67,6 +68,7 @@ class Draft:
     spool: Spool
     blobs: StagedBlobs | None
     encoded: Encoded = NOTHING_ENCODED
+    kept: bytes = b""  # all of it, if it is written later
 
 
 class Committer:
@@ -108,7 +110,6 @@ class Committer:
         self.syncs = 0
         self.sync_s = 0.0
         self._file_lock = threading.Lock()  # for moments; the gate's is held through a commit
-        self._unfinished = False  # is there something behind `_end`?
         self._settled = settled
         self._cut = not settled  # was there something, at the last sync?
         self._why_closed = ""
@@ -147,7 +148,7 @@ class Committer:
         return self._records.load_serial(oid, serial)
 
     def vote(self, transaction: HasMetaData) -> list[bytes]:
-        """Append the transaction, unfinished; return the oids whose conflicts were resolved.
+        """Make sure that the transaction can finish; return the oids whose conflicts were resolved.
 
         Raises `FileAccessError` if the file cannot take it; then nothing of it is there.
         """
@@ -163,19 +164,22 @@ class Committer:
                 draft.tid,
                 draft.metadata,
                 planned if bind is None else bound(planned, draft.tid, bind),
-                self._end,
+                self._end.position,
                 self._queue.durable,
                 in_memory=draft.spool.empty,
             )
             self._check_quota(encoded.end)
             if not encoded.sealed:
                 # What stands before a transaction without a trailer counts as complete.
-                self._queue.make_durable(self._end)
+                self._queue.make_durable(self._end.position)
             self._place_blobs(draft)
             with self._file_lock:
                 self._refuse_if_closed()
                 self._refuse_if_replaced()
-                self._append(encoded, draft.tid)
+                if encoded.sealed and self._end.keeps(encoded):
+                    draft.kept = encoded.finished(draft.status)
+                else:
+                    self._append(encoded, draft.tid)
             if not encoded.sealed:
                 # Torn, it could pass for complete: all of it goes before the status.
                 self._queue.make_durable(EVERYTHING)
@@ -189,19 +193,19 @@ class Committer:
         with self._gate.finishing(transaction) as draft, self._file_lock:
             self._refuse_if_closed()
             encoded, queue = draft.encoded, self._queue
-            try:
-                self._write([draft.status], encoded.position + STATUS_OFFSET)
-            except OSError as error:
-                raise self._fail(error) from error
-            self._unfinished = False
-            self._end = encoded.end
-            written = Written(draft.tid, encoded.positions, encoded.end)
+            if not draft.kept:
+                try:
+                    self._end.finish(encoded, draft.status)
+                except OSError as error:
+                    raise self._fail(error) from error
+            self._end.position = encoded.end
+            written = Written(draft.tid, encoded.positions, encoded.end, func, draft.kept)
             # First: who finds its records must not take their tid for an older one.
             self._records.follow(encoded.position, draft.tid, encoded.positions)
             queue.append(written)
             self._gate.passed(draft.tid)
             self._commits += 1
-        queue.complete(written, func)
+        queue.complete(written)
         if draft.blobs is not None:
             draft.blobs.keep()
         return draft.tid
@@ -217,14 +221,16 @@ class Committer:
 
     def close(self) -> None:
         """Refuse everything from now on, and return when what is under way is visible."""
+        failed = bool(self._why_closed)
         why = self._why_closed or f"{self._view.file.path} is closed"
         self._gate.shut(partial(StorageClosedError, why))
         with self._file_lock:
             self._cut_off()  # what voted and will not finish
-            self._give_up_reserve()
             self._why_closed = self._why_closed or why
         self._gate.expel()
         self._queue.wait_until_empty()
+        if not failed and not self._queue.failed:
+            self._end.give_up_reserve()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -232,7 +238,8 @@ class Committer:
         with self._gate.exclusive():
             self._queue.wait_until_empty()
             with self._file_lock:
-                self._give_up_reserve()  # a file that is packed away has none
+                if not self._why_closed:
+                    self._end.give_up_reserve()  # a file that is packed away has none
             yield
 
     def switch(self, view: View) -> None:
@@ -249,9 +256,10 @@ class Committer:
 
     def _use(self, view: View) -> None:
         self._view = view
-        self._end = view.end  # where the next transaction goes
-        self._reserve = Reserve(self._reserve_bytes, self._quota, view.end)
-        self._queue: CommitQueue = CommitQueue(view.end, self._sync, self._publish, self._fail)
+        self._end = FileEnd(self._operations, view.file, view.end, self._reserve_bytes, self._quota)
+        self._queue: CommitQueue = CommitQueue(
+            view.end, self._end.write, self._sync, self._publish, self._fail
+        )
         self._records = CommittedRecords(view, self._queue)
 
     def _place_blobs(self, draft: Draft) -> None:
@@ -289,9 +297,10 @@ class Committer:
 
     def _clear_the_end(self) -> None:
         """Make sure that nothing stands behind the end, nor will after a crash."""
-        with self._file_lock:
-            self._refuse_if_closed()
-            self._cut_off()  # of a vote that was interrupted after it had written
+        if self._end.unfinished:  # of a vote that was interrupted after it had written
+            with self._file_lock:
+                self._refuse_if_closed()
+                self._cut_off()
         if self._cut:
             # Sectors of what was cut off must not appear amid what is written there next.
             self._queue.make_durable(EVERYTHING)
@@ -302,50 +311,23 @@ class Committer:
             self._settled = True
 
     def _append(self, encoded: Encoded, tid: bytes) -> None:
-        self._unfinished = True
-        at, end, reserve = encoded.position, encoded.end, self._reserve
-        behind = reserve.behind(tid, at, end)
-        in_place = end < reserve.end
+        self._queue.write_kept()  # what is before it
         try:
-            for pieces in encoded.pieces:
-                if in_place and at + sum(map(len, pieces)) == end:
-                    pieces = [*pieces, behind]
-                at = self._write(pieces, at)
-            reserve.end = max(reserve.end, at)
+            self._end.append(encoded, tid)
         except OSError as error:
             self._cut_off()
             path = self._view.file.path
             raise FileAccessError(path, "write a transaction", error, _NOTHING_KEPT) from error
-        if behind and not in_place:
-            with suppress(OSError):  # a smaller one will do, or none
-                self._write([behind], end)
-            reserve.end = self._view.file.size()
-
-    def _write(self, pieces: Sequence[bytes], position: int) -> int:
-        return write_all(self._operations, self._view.file.descriptor, pieces, position)
 
     def _cut_off(self) -> None:
         """Remove what a vote wrote, unless it is finished."""
-        if self._unfinished and not self._why_closed:
+        if self._end.unfinished and not self._why_closed:
             try:
-                self._operations.truncate(self._view.file.descriptor, self._end)
+                self._end.cut_off()
             except OSError as error:
                 # What is left there could pass for a part of what is written over it.
                 raise self._fail(error) from error
-            self._reserve.end = self._end
-            self._unfinished = False
             self._cut = True
-
-    def _give_up_reserve(self) -> None:
-        """Make the file end where its last transaction does."""
-        if self._reserve.end > self._end and not self._why_closed:
-            try:
-                self._operations.truncate(self._view.file.descriptor, self._end)
-            except OSError as error:
-                # Whoever reads the file, or opens it next, knows what that is.
-                log.warning("%s: its reserve could not be cut off: %s", self._view.file.path, error)
-            else:
-                self._reserve.end = self._end
 
     def _sync(self) -> None:
         # Called by one thread at a time: counting needs no lock.

@@ -9,6 +9,7 @@ from perdure.storages.changes import Kept, Plan, Planned, record_of
 from perdure.storages.file.format import (
     NUMBER,
     RECORD_HEADER,
+    STATUS_OFFSET,
     TRANSACTION_HEADER,
     extension_field_size,
     pack_extension,
@@ -35,6 +36,8 @@ _CHUNK_SIZE: Final = 4 << 20
 _LARGE_SIZE: Final = 64 << 10
 """Records of as many bytes are not joined: copying them would cost more than it saves."""
 
+_SMALL_SIZE: Final = 64 << 10
+
 _PIECES_OF_A_WRITE: Final = 512
 """The system takes 1024."""
 
@@ -50,10 +53,10 @@ class Metadata(NamedTuple):
 class Encoded(NamedTuple):
     """A transaction that will stand at `position`, the next one at `end`.
 
-    `positions` tells where each of its records will be. `pieces` are its bytes
-    in order, in portions for one write each; they can be
-    taken once. `sealed` says whether it has a trailer that a crash cannot tear off
-    without leaving a sign.
+    `positions` tells where each of its records will be. `pieces` are its bytes in order, in
+    portions for one write each, which can be taken once; of one that `is_small` that is one
+    portion, which stays. `sealed` says whether it has a trailer that a crash cannot tear
+    off without leaving a sign.
     """
 
     position: int
@@ -61,6 +64,16 @@ class Encoded(NamedTuple):
     positions: dict[bytes, int]
     pieces: Iterable[Sequence[bytes]]
     sealed: bool
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it can be kept as it is, beside what it is made of."""
+        return self.end - self.position <= _SMALL_SIZE and isinstance(self.pieces, tuple)
+
+    def finished(self, status: bytes) -> bytes:
+        """Return all bytes, with another status than that of before; only if it `is_small`."""
+        ((head, *body),) = self.pieces
+        return b"".join((head[:STATUS_OFFSET], status, head[STATUS_OFFSET + 1 :], *body))
 
 
 class _Body(NamedTuple):

@@ -1,34 +1,40 @@
-"""Group commit: transactions in the file share syncs, and become visible in their order.
+"""Group commit: transactions share writes and syncs, and become visible in their order.
 
-A transaction comes here when its last byte has been written. Its thread makes
+A transaction comes here when it has finished. Small ones are kept until somebody writes them,
+all at once (`write`); the bytes of others are in the file. Its thread makes
 sure of a sync that began after that; one sync serves all who wait meanwhile.
-Then it waits for the transactions before, tells the database, and makes the
-transaction visible.
+What is durable then is announced to the database and made visible, oldest first.
 
-    written --sync--> durable --all before it are visible--> func(tid) --> visible
+    kept --write--> written --sync--> durable --all before are visible--> func(tid) --> visible
 
-One thread at a time leads: it syncs, for all that is written by then. The others sleep, each
-in a bed of its own, and are woken one by one: by the leader the oldest that is durable, and
-one that is not, to lead; by each that became visible the next. So nobody wakes for nothing.
+One thread at a time leads: it writes and syncs, for all that finished by then. The others sleep,
+each in a bed of its own. After the sync the leader wakes one that is not durable yet, to lead;
+then it makes visible what is durable, and wakes each. So nobody wakes for nothing.
 
 Threads that committed together tend to do it again. The first that is back would lead at
 once, alone, and the others wait for its sync and their own. So it waits for as many as there
 were, for a part of the time that a sync takes; who makes them complete leads.
 
-Each thread calls its own `func`: one that ran another's could meet a lock which
-that other holds while it waits here.
+An `Announcement` is called by any thread. Any other `func` is called by its own: one that ran
+another's could meet a lock which that other holds while it waits here. Who called it goes on with
+those behind.
 """
 
 import sys
 from _thread import LockType, allocate_lock
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Final
+
+from perdure.mvcc import Announcement
 
 __all__ = ["EVERYTHING", "CommitQueue", "Written"]
 
 EVERYTHING: Final = sys.maxsize
 """A position behind all that was written, by transactions that are not in the queue as well."""
+
+_WRITTEN_AT_ONCE: Final = 256
+"""The system takes 1024 pieces in a write."""
 
 _PATIENCE: Final = 0.25
 """How long the first one waits for the others, in times of a sync."""
@@ -38,45 +44,66 @@ _SLOWDOWN: Final = 1.25
 
 
 class Written:
-    """A transaction whose bytes are in the file, up to `end`, its records at `positions`."""
+    """A transaction that stands in the file up to `end`, or will, its records at `positions`.
 
-    __slots__ = ("bed", "end", "positions", "tid")
+    `func` is called with its tid when it is durable and not yet visible. The bytes that are not
+    in the file yet are `kept`.
+    """
 
-    def __init__(self, tid: bytes, positions: dict[bytes, int], end: int) -> None:
+    __slots__ = ("bed", "end", "func", "is_own", "kept", "positions", "tid", "visible")
+
+    def __init__(
+        self,
+        tid: bytes,
+        positions: dict[bytes, int],
+        end: int,
+        func: Callable[[bytes], object] | None = None,
+        kept: bytes = b"",
+    ) -> None:
         self.tid = tid
         self.positions = positions
         self.end = end
+        self.func = func
+        self.kept = kept
+        self.is_own = func is not None and not isinstance(func, Announcement)
+        """Whether only its own thread may call `func`."""
+        self.visible = False
         self.bed: LockType | None = None  # a lock that its thread waits for
 
 
 class CommitQueue:
-    """Transactions in the file that nobody sees yet, oldest first.
+    """Transactions that finished and that nobody sees yet, oldest first.
 
-    `sync` makes the file durable or raises `OSError`, `publish` makes a
-    transaction visible, `fail` is told of a sync that failed and returns the
-    error to be raised. The file is durable up to `durable` when this begins.
+    `write` puts some into the file that were kept, `sync` makes the file durable; both raise
+    `OSError`. `publish` makes a transaction visible, `fail` is told of a write or a sync that
+    failed and returns the error to be raised. The file is durable up to `durable` when this begins.
     `waiting` are the transactions that are here.
     """
 
     def __init__(
         self,
         durable: int,
+        write: Callable[[Sequence[Written]], None],
         sync: Callable[[], None],
         publish: Callable[[Written], None],
         fail: Callable[[OSError], Exception],
     ) -> None:
+        self._write = write
         self._sync = sync
         self._publish = publish
         self._fail = fail
         self.waiting: tuple[Written, ...] = ()  # replaced as a whole: read without the lock
+        self._kept: list[Written] = []  # oldest first, of those that wait
         self._lock = allocate_lock()  # guards all that changes here, for moments
+        self._write_lock = allocate_lock()
         self._sync_lock = allocate_lock()
+        self._publish_lock = allocate_lock()  # whoever makes transactions visible does it alone
         self._leader: Written | None = None  # whose thread syncs, or is about to
         self._host: Written | None = None  # who waits for the others before it leads
         self._crowd = EVERYTHING  # how many there were at the end of the last sync
         self._company = 0  # the same, or fewer if there were fewer before: a crowd may be chance
         self._sync_s = 1.0
-        self._written = self._durable = durable
+        self._finished = self._durable = durable
         self._failure: OSError | None = None
         self._for_empty: list[LockType] = []  # beds of those who wait for an empty queue
 
@@ -84,6 +111,11 @@ class CommitQueue:
     def durable(self) -> int:
         """The position up to which the file is known to be on the disk."""
         return self._durable
+
+    @property
+    def failed(self) -> bool:
+        """Whether a write or a sync failed: the last there was."""
+        return self._failure is not None
 
     def position(self, oid: bytes) -> int:
         """Return where the newest record of `oid` in the queue is, 0 if there is none."""
@@ -99,26 +131,48 @@ class CommitQueue:
             if self._failure is not None:
                 raise self._fail(self._failure)
             self.waiting = (*self.waiting, written)
-            self._written = written.end
+            if written.kept:
+                self._kept.append(written)
+            self._finished = written.end  # last: whoever sees it finds what is kept
 
-    def complete(self, written: Written, func: Callable[[bytes], object] | None) -> None:
+    def complete(self, written: Written) -> None:
         """Return when a transaction that was taken in is durable and visible.
 
-        `func` is called with its tid in between. Raises what `fail` returns if
-        the sync failed, for this transaction or for one before.
+        Raises what `fail` returns if the sync failed, for this transaction or for one before,
+        and what its `func` raises.
         """
         try:
             self._await_turn(written)
         except KeyboardInterrupt:
             # Others wait for this one to become visible: first that, then the interrupt.
-            self.complete(written, func)
+            self.complete(written)
             raise
+        if written.visible:
+            return
         try:
-            if func is not None:
-                func(written.tid)
+            if written.func is not None:
+                written.func(written.tid)
         finally:
-            self._publish(written)
-            self._leave()
+            written.is_own, written.func = False, None
+            self._publish_durable()
+
+    def write_kept(self) -> None:
+        """Return when all that finished is in the file; raises what `fail` returns."""
+        if not self._kept:
+            return
+        with self._write_lock:
+            kept = self._kept[:_WRITTEN_AT_ONCE]
+            while kept:
+                try:
+                    self._write(kept)
+                except OSError as error:
+                    self._drop_undurable(error)
+                    raise self._fail(error) from error
+                # Only now: an interrupt before has others write it, once more perhaps.
+                del self._kept[: len(kept)]
+                for written in kept:
+                    written.kept = b""
+                kept = self._kept[:_WRITTEN_AT_ONCE]
 
     def make_durable(self, end: int) -> None:
         """Return when the file is durable up to `end`; raises what `fail` returns.
@@ -142,9 +196,9 @@ class CommitQueue:
         bed.acquire()
 
     def _await_turn(self, written: Written) -> None:
-        """Return when it is durable and the first in the queue."""
+        """Return when it is visible, or durable, the first, and its thread to call `func`."""
         patience_s = _PATIENCE * self._sync_s
-        while True:
+        while not written.visible:
             with self._lock:
                 written.bed = None  # it is up, whatever woke it
                 # It is here after an interrupt, too, wherever that came.
@@ -153,32 +207,44 @@ class CommitQueue:
                 if self._leader is written:
                     self._leader = None
                 durable = written.end <= self._durable
-                if durable and self.waiting[0] is written:
-                    return
                 if self._failure is not None and not durable:
                     raise self._fail(self._failure)
                 limit_s = -1.0  # none
-                leads = not durable and self._leader is None
-                if leads and patience_s and self._count_behind(self._durable) < self._company:
-                    leads = False
-                    if self._host is None:
-                        self._host, limit_s = written, patience_s
+                leads = publishes = False
+                if durable:
+                    first = self.waiting[0]
+                    if first is written and written.is_own:
+                        return
+                    publishes = not first.is_own
+                elif self._leader is None:
+                    leads = True
+                    if patience_s and self._count_behind(self._durable) < self._company:
+                        leads = False
+                        if self._host is None:
+                            self._host, limit_s = written, patience_s
                 if leads:
                     self._leader, self._host = written, None
-                else:
+                elif not publishes:
                     bed = written.bed = _bed()
             if leads:
                 self._lead(written)
+            elif publishes:
+                self._publish_durable()
             elif not bed.acquire(True, limit_s):
                 patience_s = 0.0
 
     def _lead(self, written: Written) -> None:
         try:
             self._sync_up_to(written.end)
-        finally:
+        except BaseException:
             with self._lock:
                 self._leader = None
                 self._wake_some()
+            raise
+        with self._lock:
+            self._leader = None
+            self._wake_next_leader()
+        self._publish_durable()
 
     def _sync_up_to(self, end: int) -> None:
         with self._sync_lock:
@@ -186,7 +252,8 @@ class CommitQueue:
                 return
             if self._failure is not None:
                 raise self._fail(self._failure)
-            reached, before = self._written, self._durable
+            reached, before = self._finished, self._durable
+            self.write_kept()
             started_s = perf_counter()
             try:
                 self._sync()
@@ -194,8 +261,11 @@ class CommitQueue:
                 self._drop_undurable(error)
                 raise self._fail(error) from error
             self._sync_s = min(perf_counter() - started_s, _SLOWDOWN * self._sync_s)
-            self._durable = reached
-            crowd = self._count_behind(before)
+            with self._lock:
+                if self._failure is not None:  # of a write beside it, whose failure is everybody's
+                    raise self._fail(self._failure)
+                self._durable = reached
+                crowd = self._count_behind(before)
             self._company, self._crowd = min(crowd, self._crowd), crowd
 
     def _count_behind(self, position: int) -> int:
@@ -204,28 +274,56 @@ class CommitQueue:
 
     def _wake_some(self) -> None:
         """Wake whose turn it is, and who is to sync next; only with the lock."""
-        waiting = self.waiting
-        if waiting and waiting[0].end <= self._durable:
-            _wake(waiting[0])
-        for written in waiting:
+        if self.waiting and self.waiting[0].end <= self._durable:
+            _wake(self.waiting[0])
+        self._wake_next_leader()
+
+    def _wake_next_leader(self) -> None:
+        for written in self.waiting:
             # One without a bed is not there yet, or its thread was interrupted.
             if written.end > self._durable and written.bed is not None:
                 _wake(written)
                 break
 
-    def _leave(self) -> None:
-        with self._lock:
-            self.waiting = waiting = self.waiting[1:]
-            if waiting:
-                # Usually the next one to lead is awake; not if its waker was interrupted.
-                if self._durable >= waiting[0].end or self._leader is None:
-                    _wake(waiting[0])
-            elif self._for_empty:
-                self._wake_for_empty()
+    def _publish_durable(self) -> None:
+        """Make visible what is durable, up to one whose own thread has to do it; wake that."""
+        with self._publish_lock:
+            with self._lock:
+                batch = self._publishable()
+            while batch:
+                for written in batch:
+                    if written.func is not None:
+                        written.func(written.tid)
+                    self._publish(written)
+                with self._lock:
+                    self.waiting = self.waiting[len(batch) :]
+                    for written in batch:
+                        written.visible = True
+                        _wake(written)
+                    if self._for_empty and not self.waiting:
+                        self._wake_for_empty()
+                    batch = self._publishable()
+
+    def _publishable(self) -> list[Written]:
+        """Return what is durable, oldest first; if its own thread has to do it, wake that.
+
+        Only with the lock.
+        """
+        found: list[Written] = []
+        for written in self.waiting:
+            if written.end > self._durable:
+                break
+            if written.is_own:
+                if not found:
+                    _wake(written)
+                break
+            found.append(written)
+        return found
 
     def _drop_undurable(self, failure: OSError) -> None:
         with self._lock:
             self._failure = failure
+            self._kept.clear()
             dropped = [each for each in self.waiting if each.end > self._durable]
             self.waiting = tuple(each for each in self.waiting if each.end <= self._durable)
             for written in dropped:

@@ -56,6 +56,10 @@ class Reserve:
         self._quota = quota
         self.end = end
 
+    def holds(self, end: int) -> bool:
+        """Return whether what ends at `end` fits into it, with a header behind."""
+        return end + _HEADER_SIZE <= self.end
+
     def behind(self, tid: bytes, position: int, end: int) -> bytes:
         """Return what to write behind a transaction that goes from `position` to `end`.
 

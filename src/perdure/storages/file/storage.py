@@ -4,7 +4,7 @@ This is the face; what it does is done by its parts.
 
     opening, loading, tail    from a file to the view of it
     reader                    the view: records by oid, read without locks
-    committing                two-phase commit, with groups sharing syncs
+    committing                two-phase commit, with groups sharing writes and syncs
     iterate, past             transactions in order, the past of an object
     blobs                     the files beside the records
     packs, packing, pack      a smaller file with what is still needed
@@ -132,6 +132,7 @@ class FileStorage:
         self.pack_keep_old = pack_keep_old
         self.blob_dir = None if blob_dir is None else os.path.abspath(blob_dir)
         self._path = Path(os.path.abspath(file_name))
+        self._sort_key = str(self._path)
         self._operations = operations or FileOperations()
         write_packed = None if packer is None else partial(packer, self)
         self._packs = Packs(self._operations, self._path, pack_gc, write_packed)
@@ -213,7 +214,7 @@ class FileStorage:
         return self.__name__
 
     def sortKey(self) -> str:
-        return str(self._path)
+        return self._sort_key
 
     def getSize(self) -> int:
         return self._opened().end
