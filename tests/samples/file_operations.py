@@ -82,9 +82,10 @@ class Unsynced(FileOperations):
 
 
 class SlowSync(FileOperations):
-    """Counts syncs, and once told to `hold` keeps each waiting until `release`."""
+    """Counts writes and syncs; once told to `hold` keeps each sync waiting until `release`."""
 
     def __init__(self) -> None:
+        self.write_calls = 0
         self.syncs = 0
         self.syncing = threading.Event()
         self._released = threading.Event()
@@ -96,6 +97,10 @@ class SlowSync(FileOperations):
 
     def release(self) -> None:
         self._released.set()
+
+    def write(self, descriptor: int, pieces: Sequence[bytes], position: int) -> int:
+        self.write_calls += 1
+        return super().write(descriptor, pieces, position)
 
     def sync(self, descriptor: int) -> None:
         self.syncs += 1

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,44 @@ def test_a_change_of_a_transaction_that_is_not_durable_yet_is_merged(
     joined(thread)
     storage.tpc_finish(second)
     assert storage.load(A).data == tally(16)
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_changes_that_wait_for_a_sync_are_merged_one_with_the_other(
+    storage: FileStorage, disk: SlowSync, size: int
+) -> None:
+    write(storage, {A: tally(10)})
+    read = storage.load(A).tid
+    transactions = [begun(storage, A=tally(10 + 10**number)) for number in range(5)]
+    for number, transaction in enumerate(transactions[:-1]):
+        storage.store(p64(100 + number), ZERO, cell("x" * size), "", transaction)
+    disk.hold()
+    voted = [threading.Event() for _ in transactions]
+    writes = 0
+
+    def commit(number: int) -> list[bytes]:
+        # Waits for the lock of the one before, until that waits for its sync.
+        resolved = storage.tpc_vote(transactions[number])
+        voted[number].set()
+        storage.tpc_finish(transactions[number])
+        return resolved
+
+    running = []
+    for number in range(4):
+        running.append(in_thread(partial(commit, number)))
+        assert voted[number].wait(10)
+        assert disk.syncing.wait(10)
+        writes = writes or disk.write_calls
+    assert storage.tpc_vote(transactions[-1]) == [A]
+    # What was not written yet is not written for that, unless it is too large to be kept.
+    assert (disk.write_calls == writes) is (size == 1)
+    assert storage.load(A).tid == read
+    disk.release()
+    for thread, _ in running:
+        joined(thread)
+    assert [found for _, found in running] == [[[]], [[A]], [[A]], [[A]]]
+    storage.tpc_finish(transactions[-1])
+    assert storage.load(A).data == tally(10 + 11_111)
 
 
 def test_a_conflict_that_arises_after_storing_shows_at_the_vote(storage: FileStorage) -> None:

@@ -103,6 +103,27 @@ def queue() -> Queue:
     return Queue()
 
 
+def test_what_is_kept_can_be_had_until_it_is_visible(queue: Queue) -> None:
+    def read(position: int) -> bytes:
+        data, at = queue.queue.kept_at(position)
+        return data[at:]
+
+    assert queue.queue.kept_at(150) == (b"", 0)
+    first = queue.append(1, kept=b"." * 50 + b"o" * 50)
+    queue.append(2)  # in the file
+    queue.append(3, kept=b"-" * 100)
+    assert read(54) == b"o" * 50
+    assert (read(104), read(203)) == (b"", b"")
+    assert (read(204), read(303)) == (b"-" * 100, b"-")
+    queue.queue.write_kept()
+    assert read(204) == b"-" * 100
+    queue.complete(first)
+    assert queue.disk.started.acquire(timeout=10)
+    queue.disk.proceed.release()
+    queue.finish()
+    assert read(54) == b""
+
+
 def test_a_transaction_is_durable_then_told_then_visible(queue: Queue) -> None:
     events = []
 

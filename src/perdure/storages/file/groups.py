@@ -46,8 +46,8 @@ _SLOWDOWN: Final = 1.25
 class Written:
     """A transaction that stands in the file up to `end`, or will, its records at `positions`.
 
-    `func` is called with its tid when it is durable and not yet visible. The bytes that are not
-    in the file yet are `kept`.
+    `func` is called with its tid when it is durable and not yet visible. The bytes that were not
+    in the file yet when it finished are `kept`.
     """
 
     __slots__ = ("bed", "end", "func", "is_own", "kept", "positions", "tid", "visible")
@@ -125,6 +125,19 @@ class CommitQueue:
                 return position
         return 0
 
+    def kept_at(self, position: int) -> tuple[bytes, int]:
+        """Return the transaction that has `position`, and where in it that is; (b"", 0) if none.
+
+        Only one that was kept.
+        """
+        for written in reversed(self.waiting):
+            if position >= written.end:
+                break
+            at = position - written.end + len(written.kept)
+            if at >= 0:
+                return written.kept, at
+        return b"", 0
+
     def append(self, written: Written) -> None:
         """Take in a transaction; only while holding the commit lock, in the order of the file."""
         with self._lock:
@@ -170,8 +183,6 @@ class CommitQueue:
                     raise self._fail(error) from error
                 # Only now: an interrupt before has others write it, once more perhaps.
                 del self._kept[: len(kept)]
-                for written in kept:
-                    written.kept = b""
                 kept = self._kept[:_WRITTEN_AT_ONCE]
 
     def make_durable(self, end: int) -> None:
