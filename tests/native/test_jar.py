@@ -227,11 +227,14 @@ def test_records_of_any_size_are_loaded_from_a_file(tmp_path: Path, size: int) -
 
 def test_a_load_in_the_midst_of_a_load_leaves_the_bytes_of_the_first_alone(tmp_path: Path) -> None:
     other = Node(name="other", text="o" * 300)
-    with stored(tmp_path, peek=PeeksWhenRead(other, 3), text="t" * 500, other=other) as root:
-        thing = root["thing"]
+    attributes = {"known": Node(name="known"), "peek": PeeksWhenRead(other, 3), "text": "t" * 500}
+    with stored(tmp_path, **attributes, other=other, again=Node(**attributes)) as root:
+        assert root["thing"].known.name == "known"  # from here on, the decoder knows the class
+        thing = root["thing"].again
+        root["thing"].other._p_deactivate()
         assert thing.text == "t" * 500
         assert thing.peek == ["other"] * 3
-        assert thing.other.text == "o" * 300
+        assert root["thing"].other.text == "o" * 300
 
 
 def test_classes_and_special_objects_are_left_to_python() -> None:
