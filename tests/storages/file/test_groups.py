@@ -41,11 +41,12 @@ class Queue:
         self.journal = Journal()
         self._reader = self.journal.reader()
         self.errors: list[Exception] = []
+        self.fails_once_at = b""
         self.queue = CommitQueue(
             4,
             self._write,
             self.disk.sync,
-            lambda written: self.visible.append(written.tid),
+            self._publish,
             self._fail,
         )
         self._end = 4
@@ -53,6 +54,12 @@ class Queue:
 
     def _fail(self, cause: OSError) -> Exception:
         return StorageSystemError(str(cause))
+
+    def _publish(self, written: Written) -> None:
+        if written.tid == self.fails_once_at:
+            self.fails_once_at = b""
+            raise MemoryError("no room to publish it")
+        self.visible.append(written.tid)
 
     def _write(self, kept: Sequence[Written]) -> None:
         if self.disk.full:
@@ -409,6 +416,19 @@ def test_who_synced_makes_all_visible_that_any_thread_may_announce(queue: Queue)
         queue.complete(written)
     queue.finish()
     assert queue.disk.syncs == 1
+
+
+def test_what_ends_the_thread_that_makes_all_visible_has_another_one_go_on(queue: Queue) -> None:
+    queue.fails_once_at = p64(2)
+    for written in [queue.announced(number) for number in (1, 2, 3)]:
+        queue.complete(written)
+    queue.disk.started.acquire(timeout=30)
+    queue.disk.proceed.release()
+    queue.finish()
+    assert queue.visible == [p64(1), p64(2), p64(3)]
+    assert [str(error) for error in queue.errors] == ["no room to publish it"]
+    assert queue.queue.waiting == ()
+    queue.queue.wait_until_empty()
 
 
 def test_it_stops_before_one_whose_own_thread_has_to_tell(queue: Queue) -> None:

@@ -302,18 +302,32 @@ class CommitQueue:
             with self._lock:
                 batch = self._publishable()
             while batch:
-                for written in batch:
-                    if written.func is not None:
-                        written.func(written.tid)
-                    self._publish(written)
-                with self._lock:
-                    self.waiting = self.waiting[len(batch) :]
+                try:
                     for written in batch:
+                        if written.func is not None:
+                            written.func(written.tid)
+                        self._publish(written)
                         written.visible = True
-                        _wake(written)
-                    if self._for_empty and not self.waiting:
-                        self._wake_for_empty()
+                except BaseException:
+                    with self._lock:
+                        self._let_go()
+                        self._wake_some()  # to go on with the rest
+                    raise
+                with self._lock:
+                    self._let_go()
                     batch = self._publishable()
+
+    def _let_go(self) -> None:
+        """Take out what is visible, and wake who waits for that; only with the lock."""
+        count = 0
+        for written in self.waiting:
+            if not written.visible:
+                break
+            count += 1
+            _wake(written)
+        self.waiting = self.waiting[count:]
+        if self._for_empty and not self.waiting:
+            self._wake_for_empty()
 
     def _publishable(self) -> list[Written]:
         """Return what is durable, oldest first; if its own thread has to do it, wake that.
