@@ -23,7 +23,7 @@ from perdure.errors import (
 from perdure.fileops import FileOperations
 from perdure.ids import ZERO, after, p64
 from perdure.interfaces import TransactionMetaData
-from perdure.storages.file import FileStorage, packcopy
+from perdure.storages.file import FileStorage, pack, packcopy
 from perdure.storages.file.pack import PackEstimate
 from perdure.storages.file.scan import Scanner, Transaction
 from perdure.testing.contract.records import cell, holder, references
@@ -50,6 +50,16 @@ def storage(path: Path) -> Iterator[FileStorage]:
 
 def names(path: Path) -> list[str]:
     return sorted(name.name.removeprefix(path.name) for name in path.parent.iterdir())
+
+
+def test_without_native_code_others_have_their_turn(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr(pack.native, "courtesy", None)
+    monkeypatch.setattr(pack.time, "sleep", naps.append)
+    storage.pack(FAR, references)
+    assert 1 <= len(naps) < 10  # the first time, and not at each step
 
 
 def meanwhile(*actions: Callable[[], object]) -> Callable[[bytes], list[bytes]]:

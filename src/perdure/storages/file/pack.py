@@ -16,12 +16,14 @@ killed is `NAME.pack`, which is removed at the next opening.
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from perdure import native
 from perdure.errors import FileStorageSpaceError, PackCancelledError, StorageError
 from perdure.fileops import FileOperations
 from perdure.interfaces import References
@@ -53,6 +55,11 @@ _SYNCED_ROUNDS: Final = 2
 """A first sync may take long, and much be committed meanwhile; the next one does not."""
 
 _MOST_ATTEMPTS: Final = 3
+
+_TURN_S: Final = 0.003
+"""After so long others have their turn: who waits for it wakes too late when a read lets go."""
+
+_ASIDE_S: Final = 0.00005
 
 _TRANSACTION_OVERHEAD: Final = 128
 """About what a transaction takes beside its records."""
@@ -114,13 +121,14 @@ class Pack:
         self._stop = stop
         self._references = references
         self._progress = progress
+        self._aside_s = 0.0  # when others had their turn, last
         self._linked: list[bytes] = []  # garbage that was in use while it was packed
         self._cancelled = cancel.is_set if isinstance(cancel, threading.Event) else cancel
 
     def estimate(self) -> PackEstimate:
         """Return what would go, and change nothing."""
-        moment = moment_of(self._view, self._view.end, self._stop, self._raise_if_cancelled)
-        kept = needs_of(self._view, moment, self._references, self._raise_if_cancelled).find([])
+        moment = moment_of(self._view, self._view.end, self._stop, self._tick)
+        kept = needs_of(self._view, moment, self._references, self._tick).find([])
         size_bytes = max(moment.record_bytes - kept.size_bytes, 0)
         return PackEstimate(moment.objects - kept.count, moment.records - kept.count, size_bytes)
 
@@ -147,8 +155,8 @@ class Pack:
 
     def _attempt(self, exclusive: Callable[[], AbstractContextManager[object]], swap: Swap) -> bool:
         view = self._view
-        moment = moment_of(view, view.end, self._stop, self._raise_if_cancelled)
-        needed = needs_of(view, moment, self._references, self._raise_if_cancelled)
+        moment = moment_of(view, view.end, self._stop, self._tick)
+        needed = needs_of(view, moment, self._references, self._tick)
         kept = needed.find(self._linked)
         if moment.records <= kept.count:
             return False
@@ -158,7 +166,7 @@ class Pack:
         )
         copy = PackedCopy(self._operations, view, DataFile(self._path, descriptor))
         for reached in copy.copy_old(kept):
-            self._raise_if_cancelled()
+            self._tick()
             self._tell(reached)
         if moment.boundary == view.end and copy.view.last_tid < view.last_tid:
             # The newest one stays, even empty: the next tid must be later after reopening, too.
@@ -171,7 +179,7 @@ class Pack:
             for transaction in transactions(view, end, view.end):
                 self._copy_later(copy, needed, transaction, moment.end)
             copy.sync()
-            self._raise_if_cancelled()
+            self._tick()
             swap(copy.view)
         return True
 
@@ -182,7 +190,7 @@ class Pack:
             end = view.end
             for transaction in transactions(view, position, end):
                 self._copy_later(copy, needed, transaction, marked)
-                self._raise_if_cancelled()
+                self._tick()
                 self._tell(transaction.end)
             position = end
             if view.end - position < _SHORT_ROUND:
@@ -206,9 +214,15 @@ class Pack:
         if min(needed, moment.end) > free:
             raise FileStorageSpaceError(self._path, min(needed, moment.end), free)
 
-    def _raise_if_cancelled(self) -> None:
+    def _tick(self) -> None:
+        """End if it was cancelled; now and then, let others have their turn."""
         if self._cancelled is not None and self._cancelled():
             raise PackCancelledError(f"{self._path}: its pack was cancelled; it is as it was")
+        if not native.courtesy:  # which lets them wherever it reads
+            now_s = time.perf_counter()
+            if now_s - self._aside_s >= _TURN_S:
+                time.sleep(_ASIDE_S)
+                self._aside_s = time.perf_counter()
 
     def _tell(self, position: int) -> None:
         if self._progress is not None:
