@@ -140,7 +140,7 @@ class Storer:
         """
         changes, serialize, found = self._changes, self._writer.serialize, self._writer.found
         added, read_current, stored = changes.added, changes.read_current, changes.stored
-        update_size = self._update_size
+        cache, update_size = self._cache, self._update_size
         # To savepoints, nothing goes as usual.
         largest = self._large_record_size if self.savepoints is None else -1
         for each in objects:
@@ -153,7 +153,8 @@ class Storer:
                 data = serialize(obj)
                 del pending[-1]
                 if found:
-                    pending += [(new, trail) for new in reversed(found)]
+                    for new in reversed(found):
+                        pending.append((new, trail))
                     found.clear()
                 size = len(data)
                 if size > largest or type(obj) is Blob or isinstance(obj, type):
@@ -163,7 +164,11 @@ class Storer:
                 if serial == ZERO:
                     if added and added.pop(oid, None) is not None:
                         changes.known_created[oid] = False
-                    self._enter(oid, obj)
+                    try:  # as _enter does
+                        cache[oid] = obj
+                    except ValueError:
+                        if cache.get(oid) is None:
+                            raise
                 # The cache first: it adds what is new to the size that the object has so far.
                 update_size(oid, size)
                 obj._p_estimated_size = size
