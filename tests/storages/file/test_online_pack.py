@@ -6,6 +6,7 @@ import threading
 import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from perdure.errors import (
 from perdure.fileops import FileOperations
 from perdure.ids import ZERO, after, p64
 from perdure.interfaces import TransactionMetaData
-from perdure.storages.file import FileStorage, pack, packcopy
+from perdure.storages.file import FileStorage, pack, packcopy, packsource
 from perdure.storages.file.pack import PackEstimate
 from perdure.storages.file.scan import Scanner, Transaction
 from perdure.testing.contract.records import cell, holder, references
@@ -246,6 +247,29 @@ def test_data_that_rotted_are_not_given_a_new_checksum(storage: FileStorage, pat
         storage.pack(FAR, references)
     assert path.read_bytes() == data
     assert names(path) == ["", ".lock"]
+
+
+@pytest.mark.parametrize("large_bytes", [1, 400])
+@pytest.mark.parametrize("piece_bytes", [1, 150, 4 << 20])
+def test_a_large_transaction_is_copied_in_pieces_to_the_same_bytes(
+    path: Path, monkeypatch: pytest.MonkeyPatch, large_bytes: int, piece_bytes: int
+) -> None:
+    with closing(FileStorage(path)) as storage:
+        oids = [p64(n) for n in range(1, 40)]
+        write(storage, {ZERO: holder(*oids[::2])} | {oid: cell(oid.hex()) for oid in oids})
+        write(storage, {oid: cell(oid.hex() * 3) for oid in oids[::3]})
+        undo(storage, undo_id(storage))  # records that say the same as others
+        write(storage, {oids[2]: cell("small")})
+    shutil.copy(path, path.with_name("other.fs"))
+    with closing(FileStorage(path)) as storage:
+        storage.pack(FAR, references)
+    monkeypatch.setattr(packsource, "LARGE", large_bytes)
+    monkeypatch.setattr(packcopy, "_PIECE_SIZE", piece_bytes)
+    with closing(FileStorage(path.with_name("other.fs"))) as other:
+        other.pack(FAR, references)
+        found = {oid: other.load(oid).data for oid in oids[::2]}
+    assert path.with_name("other.fs").read_bytes() == path.read_bytes()
+    assert found == {oid: cell(oid.hex()) for oid in oids[::2]} | {oids[2]: cell("small")}
 
 
 def test_a_large_transaction_is_copied_in_part_and_later_ones_whole(

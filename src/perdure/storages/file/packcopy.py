@@ -5,6 +5,7 @@ side, and then only told where it stands now. What was committed later keeps its
 revisions: its pointers to records before are made anew.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from struct import Struct
@@ -48,6 +49,9 @@ _SYNC_SIZE: Final = 16 << 20
 _WORTH_A_PIECE: Final = 4096
 """Bytes that pieces must have, as a mean, if they are not to be joined before they are written."""
 
+_PIECE_SIZE: Final = 4 << 20
+"""Bytes of a large transaction that are copied at a time."""
+
 _PIECES_OF_A_WRITE: Final = 512
 """The system takes 1024."""
 
@@ -75,6 +79,14 @@ class _Place(NamedTuple):
     extension_size: int
     position: int
     first: int
+
+
+class _Piece(NamedTuple):
+    """A part of a transaction, whose bytes `raw` begin at `start`, and what is copied of it."""
+
+    start: int
+    raw: bytes
+    positions: list[int]
 
 
 class PackedCopy:
@@ -197,7 +209,8 @@ class PackedCopy:
 
     def _copy_small(self, source: Source, raw: bytes, positions: list[int]) -> None:
         place = self._place(source, raw)
-        body, moved = self._body(source.position, raw, positions, place)
+        whole = _Piece(source.position, raw, positions)
+        body, moved = self._body(source, whole, place, place.first)
         self.view.publish(source.header.tid, moved, self._write(source, place, body))
 
     def _place(self, source: Source, raw: bytes) -> _Place:
@@ -209,38 +222,31 @@ class PackedCopy:
 
     def _write(self, source: Source, place: _Place, body: bytes) -> int:
         """Write a packed transaction of these records, and return where it ends."""
-        position, user, note = place.position, place.user, place.note
-        length = place.first - position + len(body)
+        length = place.first - place.position + len(body)
         behind = NUMBER.pack(length)
-        sizes = len(user), len(note), place.extension_size
-        header = TransactionHeader(source.header.tid, length, _PACKED, *sizes)
-        head = pack_transaction_head(header, user, note)
-        if place.extension_size > len(place.extension):
-            # By the time that the copy is used, all before is durable.
-            head += pack_extension(place.extension, position, length, position)
-            head += seal(head, (body, behind))
-        else:
-            head += place.extension
-        end = position + length + NUMBER.size
-        self._put((head, body, behind), end - position)
-        return end
+        head = _head(source, place, length, (body, behind))
+        self._put((head, body, behind), length + NUMBER.size)
+        return place.position + length + NUMBER.size
 
     def _body(
-        self, start: int, raw: bytes, positions: list[int], place: _Place
+        self, source: Source, piece: _Piece, place: _Place, at: int
     ) -> tuple[bytes, dict[bytes, int]]:
-        """Return the records at `positions` as they are at `place`, and where each is then."""
+        """Return the records of a piece as they are in `place`, the first of them at `at`.
+
+        And where each of them is then.
+        """
         pieces: list[bytes] = []
         moved: dict[bytes, int] = {}
-        at, pointers = place.first, _POINTERS.pack(0, place.position)
+        start, raw = piece.start, piece.raw
+        pointers = _POINTERS.pack(0, place.position)
         add, unpack = pieces.append, _KEPT.unpack_from
-        for position in positions:
+        for position in piece.positions:
             offset = position - start
             oid, transaction, size = unpack(raw, offset)
-            if transaction != start:
+            if transaction != source.position:
                 found = f"a record of the transaction at {transaction}"
-                raise CorruptDataError(
-                    self._source.file.path, position, found, f"one of that at {start}", oid
-                )
+                expected = f"one of that at {source.position}"
+                raise CorruptDataError(self._source.file.path, position, found, expected, oid)
             moved[oid] = at
             add(raw[offset : offset + _POINTERS_OFFSET])
             add(pointers)
@@ -256,13 +262,51 @@ class PackedCopy:
         return b"".join(pieces), moved
 
     def _copy_large(self, source: Source, positions: list[int]) -> None:
-        file = self._source.file
-        planned: dict[bytes, Planned[int]] = {}
-        for position in positions:
-            oid = file.record_header(position).oid
-            planned[oid] = self._record(oid, self._source.origin(oid, position), False), None, None
-        fields = read_transaction(file, source.position)[1]
-        self._encode(source.header, fields, planned, _PACKED, False)
+        """Copy records of a transaction piece by piece, so that memory does not hold all of it."""
+        raw = self._source.file.read_exactly(source.position, source.header.size)
+        place = self._place(source, raw)
+        sizes = (self._size_of(piece) for piece in self._pieces(positions))
+        length = place.first - place.position + sum(sizes)
+        self.flush()
+        # The head last, for it has the checksum of what is behind. Nobody reads it before.
+        self._flushed = place.first
+        body = self._written(source, place, positions, NUMBER.pack(length))
+        head = _head(source, place, length, body)
+        for _ in body:  # if there is no checksum, which would have taken it
+            pass
+        write_all(self._operations, self._target.descriptor, [head], place.position)
+        self.view.publish(source.header.tid, {}, place.position + length + NUMBER.size)
+
+    def _written(
+        self, source: Source, place: _Place, positions: list[int], behind: bytes
+    ) -> Iterator[bytes]:
+        """Write what follows the head of a packed transaction; yield it, in pieces."""
+        for piece in self._pieces(positions):
+            body, moved = self._body(source, piece, place, self._flushed)
+            self._write_out([body])
+            self.view.index.update(moved)
+            yield body
+        self._write_out([behind])
+        yield behind
+
+    def _pieces(self, positions: list[int]) -> Iterator[_Piece]:
+        """Yield the records at these positions in pieces, each with at least one of them."""
+        file, first = self._source.file, 0
+        while first < len(positions):
+            start = positions[first]
+            behind = bisect_left(positions, start + _PIECE_SIZE, first)
+            last = positions[behind - 1]
+            size = last - start + _HEADER_SIZE + file.record_header(last).data_size
+            yield _Piece(start, file.read_exactly(start, size), positions[first:behind])
+            first = behind
+
+    def _size_of(self, piece: _Piece) -> int:
+        """Return how many bytes the records of a piece take where each has data of its own."""
+        size_bytes, unpack = len(piece.positions) * _HEADER_SIZE, _KEPT.unpack_from
+        for position in piece.positions:
+            oid, _, size = unpack(piece.raw, position - piece.start)
+            size_bytes += size or len(self._source.data_at(oid, position))
+        return size_bytes
 
     def _record(self, oid: bytes, origin: int, in_memory: bool) -> bytes | KeptElsewhere:
         if in_memory:
@@ -301,6 +345,19 @@ class PackedCopy:
             for pieces in encoded.pieces:
                 self._write_out(pieces)
         self.view.publish(header.tid, encoded.positions, encoded.end)
+
+
+def _head(source: Source, place: _Place, length: int, body: Iterable[bytes]) -> bytes:
+    """Return what stands before the records of a packed transaction; `body` is the rest."""
+    user, note = place.user, place.note
+    sizes = len(user), len(note), place.extension_size
+    header = TransactionHeader(source.header.tid, length, _PACKED, *sizes)
+    head = pack_transaction_head(header, user, note)
+    if place.extension_size == len(place.extension):
+        return head + place.extension
+    # By the time that the copy is used, all before is durable.
+    head += pack_extension(place.extension, place.position, length, place.position)
+    return head + seal(head, body)
 
 
 def _fields(header: TransactionHeader, raw: bytes) -> Metadata:
