@@ -12,72 +12,76 @@ from benchmarks.engines import NATIVE, PURE
 __all__ = ["limit"]
 
 _READ = {
-    NATIVE: "8,970 instructions an object are left of ZODB's 120,000: 75 % make the state, 16 % "
-    "are `persistent` calling its connection, 6 % index and record; behind the collector, which "
-    "runs before, all begin with empty processor caches",
-    PURE: "42,600 instructions an object, most of them the standard library's unpickler and what "
-    "it takes to make one",
+    NATIVE: "6,680 instructions an object from its call on are left of ZODB's 120,000: 4,740 make "
+    "the state, 1,410 are `persistent` calling its connection, 310 the record; behind the "
+    "collector, which runs before, all begin with empty processor caches",
+    PURE: "50,000 instructions an object, most of them the standard library's unpickler, what it "
+    "takes to prepare it, and `persistent`'s calls",
 }
-_TREE = {
-    NATIVE: "36,000 instructions a lookup where ZODB takes 247,000; 63 % are the bucket's keys "
-    "and texts and its `__setstate__`, which any database pays. A bucket takes 2.1 µs in warm "
-    "processor caches, 4.5 to 5 in fresh memory: memory bounds it, it seems",
+_LOOKUP = {
+    NATIVE: "28,400 instructions a lookup where ZODB takes 247,000; 60 % make the bucket's keys "
+    "and texts, 16 % are its `__setstate__`, which any database pays, 9 % free the state. A fifth "
+    "fewer instructions gave 6 % of the time: memory bounds it, it seems",
     PURE: "keys and texts of a bucket and its `__setstate__` are most of it, in the standard "
     "library's unpickler; inferred from native code, not profiled",
 }
 _FIXED = (
     "the sync is more than half of it, see the ratio without; the rest has a fixed part as large "
-    "as ZODB's: {} three system calls beside the sync, the `transaction` package, and some 370 "
+    "as ZODB's: {} three system calls beside the sync, the `transaction` package, and some 350 "
     "calls, none of which takes 5 %"
-)
-_CONFLICTS = (
-    "the interpreter: merging takes 20 µs, may happen twice, and the object is loaded again each "
-    "time; without any sync ZODB is faster here"
 )
 
 _LIMITS = {
     ("read-cold", ""): _READ,
     ("read-again", ""): _READ,
     ("add", "commit"): {
-        NATIVE: "the sync, see the ratio without. Of 7,500 instructions an object beside it, where "
-        "ZODB takes 117,000, 3,100 make the record and 1,570 are `persistent`'s own cache",
-        PURE: "6.4 µs of processor time beside the sync; two fifths of the instructions are the "
-        "pickler, which asks a `persistent_id` in Python for each of 16 values",
+        NATIVE: "the sync, see the ratio without: of 340 KB on a file that grows it takes 0.3 ms "
+        "or more, the best of 100; 10 times would be 1.2 µs an object with it. Of 6,700 "
+        "instructions an object beside it, where ZODB takes 117,000, 3,100 make the record, 770 "
+        "enter the cache",
+        PURE: "two fifths of the instructions are the pickler, which asks a `persistent_id` in "
+        "Python for each of 16 values; the sync, see the ratio without",
     },
     ("update", "commit"): {NATIVE: "the sync: 0.8 µs an object are left beside it"},
     ("tree-insert", ""): {
-        NATIVE: "three quarters are the records of buckets: 45 keys and texts an insertion, a "
-        "quarter of that the tuple which BTrees makes first; then the syncs",
+        NATIVE: "2.0 µs of processor time an insertion, 0.65 of BTrees' own, and 0.8 to 1.2 for "
+        "the sync of 0.9 MB a commit, half of which is the file growing",
     },
-    ("tree-lookup", ""): _TREE,
+    ("tree-lookup", ""): _LOOKUP,
     ("tree-scan", ""): {
-        NATIVE: "as for lookups, but whole buckets are used: the bucket's own work is more of it; "
-        "runs give 3.1 to 3.7"
+        NATIVE: "as for lookups; the interpreter's loop and the tree's own items are most of the "
+        "rest. Runs give 3.4 to 3.5, of 10,000 items 3.8 to 4.3"
     },
     ("commit-1", ""): {
-        NATIVE: _FIXED.format("55 µs with one object, ZODB 47;"),
+        NATIVE: _FIXED.format("55 µs of processor time with one object, ZODB 50;"),
         PURE: _FIXED.format(""),
     },
     ("commit-8", ""): {
-        NATIVE: "the interpreter: what 8 threads do between syncs, some 110 µs a commit, they do "
-        "one after the other; 2,000 commits gave 2.6 to 3.0",
+        NATIVE: "the interpreter: what 8 threads do between syncs, some 100 µs a commit, they do "
+        "one after the other",
     },
     ("commit-8-slow", ""): {
         NATIVE: "what bounds it are the 2 ms that all 8 wait for",
         PURE: "what bounds it are the 2 ms that all 8 wait for",
     },
     ("commit-beside-readers", ""): {
-        NATIVE: "a commit is its sync and some 0.2 ms of its own; each of its four returns from "
-        "the system waits up to 150 µs for the interpreter. ZODB's time, 1 to 20 ms, sets the "
-        "ratio",
-        PURE: "the same, and readers that hold the interpreter for longer; ZODB's time sets the "
-        "ratio",
+        NATIVE: "alone a commit takes 0.24 ms, of which the sync is 0.15: 15 times ZODB's speed "
+        "would be less than the sync. ZODB's time sets the ratio: 1.1 ms on an idle machine, 5 to "
+        "20 beside other work, where Perdure takes 0.3 to 0.5",
+        PURE: "readers cannot know that a commit is back from the system, so they step aside all "
+        "the time, every 30 µs for 20, which become 70. ZODB's time sets the ratio: 1.1 ms on an "
+        "idle machine, 5 to 20 beside other work, where Perdure takes 0.45 to 0.7",
     },
     ("commit-beside-readers", "readers"): {
-        NATIVE: "they step aside a fifth of the time while a commit is under way, and share the "
-        "interpreter with a writer that commits several times as often",
+        NATIVE: "they step aside when the commit is back, and share the interpreter with a writer "
+        "that commits several times as often",
     },
-    ("conflicts", ""): {NATIVE: _CONFLICTS, PURE: _CONFLICTS},
+    ("conflicts", ""): {
+        NATIVE: "the interpreter: four threads share one sync, 0.25 a commit; the other 130 to "
+        "145 µs of a commit they do one after the other, some 250 calls, of which merging and "
+        "loading again are a fifth. Without any merging it would be 2.4",
+        PURE: "the interpreter, as with native code",
+    },
     ("history", ""): {PURE: "a dictionary for each of 20 revisions, and their texts"},
     ("undo", ""): {
         NATIVE: "the sync, see the ratio without. Of 1.1 µs an object beside it, where ZODB takes "
@@ -86,8 +90,7 @@ _LIMITS = {
         "4.4, planning is 1.4",
     },
     ("pack", ""): {
-        PURE: "of 2.2 µs of processor time an object, 0.8 are the references, by the standard "
-        "library's unpickler, and 0.5 the copy"
+        PURE: "half of it are the references, which the standard library's unpickler takes"
     },
     ("open-killed", ""): {
         PURE: "11 ms of processor time, of which 4 load the index and 7 scan the 9,000 records "
