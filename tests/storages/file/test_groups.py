@@ -381,6 +381,36 @@ def test_an_interrupt_before_the_leader_syncs_leaves_nobody_asleep(
     assert queue.visible == [p64(1)]
 
 
+def test_an_interrupt_when_all_are_visible_leaves_nobody_asleep_and_tells_of_none_twice(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = queue.queue._let_go
+    interrupted: list[bytes] = []
+
+    def interrupt() -> None:
+        if queue.visible and not interrupted:
+            interrupted.extend(queue.visible)
+            raise KeyboardInterrupt
+        let_go()
+
+    monkeypatch.setattr(queue.queue, "_let_go", interrupt)
+    first, second = queue.announced(1), queue.announced(2)
+
+    def run() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            queue.queue.complete(first)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    queue.disk.started.acquire(timeout=30)
+    queue.complete(second)
+    queue.disk.proceed.release()
+    thread.join(30)
+    queue.finish()
+    assert interrupted == queue.visible == [p64(1), p64(2)]
+    assert queue.queue.waiting == ()
+
+
 def test_waiting_for_an_empty_queue_lasts_until_all_are_visible(queue: Queue) -> None:
     queue.queue.wait_until_empty()
     written = queue.append(1)

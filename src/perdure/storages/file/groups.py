@@ -157,7 +157,9 @@ class CommitQueue:
         try:
             self._await_turn(written)
         except KeyboardInterrupt:
-            # Others wait for this one to become visible: first that, then the interrupt.
+            # Others wait for this one to become visible: first that, then the interrupt. It may
+            # have come when they were visible, and not told yet.
+            self._publish_durable()
             self.complete(written)
             raise
         if written.visible:
@@ -300,6 +302,7 @@ class CommitQueue:
         """Make visible what is durable, up to one whose own thread has to do it; wake that."""
         with self._publish_lock:
             with self._lock:
+                self._let_go()  # of what an interrupt left: it is not to be told of twice
                 batch = self._publishable()
             while batch:
                 try:
