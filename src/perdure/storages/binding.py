@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from perdure.interfaces import Bind
-from perdure.storages.changes import Kept, Plan, Planned
+from perdure.storages.plan import Kept, Plan, Planned
 
 __all__ = ["bound"]
 

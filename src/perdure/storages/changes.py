@@ -5,23 +5,30 @@ unchanged. Each request is planned at once, against what is committed by then:
 a conflict shows early, or is resolved. Others may commit before the vote; then
 everything that was asked for is planned again, with the commit lock held.
 
-Committed records are named by *places*: a file storage's are positions, a
-memory storage's the records themselves. This module knows places only through
-`Revisions`, and does no I/O of its own.
+What a plan is made of is in `plan`, how an undo is planned in `undoplan`. Nothing
+here does I/O of its own.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Generic
 
 from perdure import native
-from perdure.errors import (
-    ConflictError,
-    MultipleUndoErrors,
-    POSKeyError,
-    ReadConflictError,
-    StorageError,
-    UndoError,
+from perdure.errors import ConflictError, POSKeyError, ReadConflictError, StorageError
+from perdure.storages.plan import (
+    NOT_LOOKED_FOR,
+    HasBlob,
+    Kept,
+    Place,
+    Plan,
+    Planned,
+    Resolve,
+    Revisions,
+    StoredRecords,
+    Undone,
+    no_blobs,
+    record_of,
 )
+from perdure.storages.undoplan import UndoPlan
 
 __all__ = [
     "NOT_LOOKED_FOR",
@@ -38,132 +45,11 @@ __all__ = [
     "record_of",
 ]
 
-Place = TypeVar("Place")
-
-StoredRecords = Sequence[tuple[bytes, bytes, bytes]]
-"""Records that are stored together, each as its oid, the tid that was read, and its bytes.
-
-They are not changed any more.
-"""
-
-Resolve = Callable[[bytes, bytes, bytes, bytes, bytes], bytes]
-"""Called with oid, committed tid, tid read, new record, committed record (b"": load it).
-
-Returns a record that merges both changes, or raises `ConflictError`.
-"""
-
-
-NOT_LOOKED_FOR: Final[Any] = object()
-
-_OF_PLANNED_OBJECTS: Final = frozenset(("_plan_store", "_plan_stores", "_plan_delete"))
-"""Requests that depend on the objects alone that they write."""
-
-
-class Undone(NamedTuple, Generic[Place]):
-    """One record of a transaction that is to be undone, and the one before it.
-
-    `origin` is where the bytes are that the one before stands for, None if the object was
-    gone or did not exist; `NOT_LOOKED_FOR` leaves that to `Revisions.origin`.
-    """
-
-    oid: bytes
-    place: Place
-    previous: Place | None
-    origin: Any = NOT_LOOKED_FOR
-
-
-class Kept(Protocol):
-    """A record that is kept elsewhere until it is written."""
-
-    def __len__(self) -> int:
-        """Return its size in bytes."""
-
-    def read(self) -> bytes:
-        """Return it."""
-
-
 Keep = Callable[[bytes], bytes | Kept]
 """Takes a record for which there is no room; returns what stands for it till it is written."""
 
-Planned = tuple[bytes | Kept | None, Place | None, Place | None]
-"""One record to be written: data, back, previous.
-
-`data` is the record, or None where it says the same as the one at `back`; both
-are None where the object ceases to exist. `previous` is the current revision,
-which this one follows. (A plain tuple: one is made for each object stored.)
-"""
-
-
-class Plan(Protocol[Place]):
-    """What is planned, by oid, in the order in which it came: what is used of a dictionary."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[bytes]: ...
-    def __contains__(self, oid: object, /) -> bool: ...
-    def __getitem__(self, oid: bytes, /) -> Planned[Place]: ...
-    def __setitem__(self, oid: bytes, planned: Planned[Place], /) -> None: ...
-    def get(self, oid: bytes, /) -> Planned[Place] | None: ...
-    def items(self) -> Iterable[tuple[bytes, Planned[Place]]]: ...
-    def update(self, planned: Mapping[bytes, Planned[Place]], /) -> None: ...
-    def clear(self) -> None: ...
-
-
-class Revisions(Protocol[Place]):
-    """The committed records of a storage, those included that are not visible yet."""
-
-    def new_plan(self) -> "Plan[Place]":
-        """Return an empty mapping for what is planned."""
-
-    def newest(self, oid: bytes) -> tuple[Place | None, bytes]:
-        """Return place and tid of the newest record of `oid`, (None, `ZERO`) if there is none."""
-
-    def plan_unchanged(self, records: StoredRecords, number: int, planned: "Plan[Place]") -> int:
-        """Plan the records from `number` on, up to one whose object was changed by others.
-
-        Returns the number of that one; it may also stop earlier.
-        """
-
-    def place(self, oid: bytes) -> Place | None:
-        """Return the place of the newest record of `oid`, None if there is none."""
-
-    def origin(self, oid: bytes, place: Place) -> Place | None:
-        """Return where the bytes are that the record at `place` stands for; None if gone."""
-
-    def data_at(self, oid: bytes, place: Place) -> bytes:
-        """Return the bytes of a record at its origin."""
-
-    def content(self, oid: bytes, place: Place) -> bytes | None:
-        """Return the bytes that the record at `place` stands for; None if gone."""
-
-    def written_by(self, oid: bytes, tid: bytes) -> Place | None:
-        """Return the place of the record that `tid` wrote for `oid`, None if there is none."""
-
-    def plan_undone(self, tid: bytes) -> Mapping[bytes, Planned[Place]] | None:
-        """Return the plan that undoes a transaction whose objects nobody changed since.
-
-        None for another transaction, and where that is not known so quickly. Raises
-        `UndoError` if it cannot be undone.
-        """
-
-    def records_of(self, tid: bytes) -> Iterable[Undone[Place]]:
-        """Return the records of a transaction, of each object one, that which counts.
-
-        Raises `UndoError` if it cannot be undone.
-        """
-
-
-def record_of(data: bytes | Kept) -> bytes:
-    """Return a planned record, wherever it is kept."""
-    return data if isinstance(data, bytes) else data.read()
-
-
-HasBlob = Callable[[bytes, Place], bool]
-"""Called with an oid and the place of one of its records: whether that has a blob."""
-
-
-def no_blobs(oid: bytes, place: object) -> bool:
-    """The answer of a storage that keeps no blobs."""
-    return False
+_OF_PLANNED_OBJECTS: Final = frozenset(("_plan_store", "_plan_stores", "_plan_delete"))
+"""Requests that depend on the objects alone that they write."""
 
 
 class Changes(Generic[Place]):
@@ -349,83 +235,7 @@ class Changes(Generic[Place]):
             raise ReadConflictError(oid=oid, serials=(committed, serial))
 
     def _plan_undo(self, tid: bytes) -> list[bytes]:
-        if not self.planned and self._has_blob is no_blobs:
-            planned_at_once = self._revisions.plan_undone(tid)
-            if planned_at_once is not None:
-                self.planned.update(planned_at_once)
-                return list(planned_at_once)
-        oids = []
-        failures: list[UndoError] = []
-        place, earlier = self._revisions.place, set(self.planned)
-        for record in self._revisions.records_of(tid):
-            oid, current, _, origin = record
-            oids.append(oid)
-            planned: Planned[Place]
-            try:
-                if origin is not NOT_LOOKED_FOR and place(oid) == current and oid not in earlier:
-                    planned = (None, origin, current)  # as `_undo_record` would, for most
-                else:
-                    planned = self._undo_record(record, tid)
-                self._plan(oid, planned)
-                if record.previous is not None and self._has_blob is not no_blobs:
-                    self._reverted[oid] = record.previous
-            except UndoError as error:
-                failures.append(error)
-        if failures:
-            # For one, too, as ZODB does: servers know how to send this error to their clients.
-            raise MultipleUndoErrors([(error.oid or b"", error.reason) for error in failures])
-        return oids
-
-    def _undo_record(self, undone: Undone[Place], tid: bytes) -> Planned[Place]:
-        oid, previous = undone.oid, undone.previous
-        revisions = self._revisions
-        current = revisions.place(oid)
-        origin = undone.origin
-        if origin is NOT_LOOKED_FOR:
-            origin = None if previous is None else revisions.origin(oid, previous)
-        if (oid not in self.planned and current == undone.place) or self._says_the_same(undone):
-            return (None, origin, current)
-        if previous is None:
-            raise UndoError("it was created by this transaction and changed by a later one", oid)
-        if origin is None or current is None:
-            raise UndoError("it was changed by a later transaction, and was gone before", oid)
-        committed_data = self._data_now(oid)
-        if committed_data is None:
-            raise UndoError("it was deleted by a later transaction", oid)
-        try:
-            merged = self._resolve(
-                oid,
-                revisions.newest(oid)[1],
-                tid,
-                revisions.data_at(oid, origin),
-                committed_data,
-            )
-        except ConflictError:
-            raise UndoError("it was changed by a later transaction", oid) from None
-        return (merged, None, current)
-
-    def _says_the_same(self, undone: Undone[Place]) -> bool:
-        """Return whether later changes left the object as the undone transaction wrote it."""
-        origin = self._revisions.origin(undone.oid, undone.place)
-        if origin is None:
-            return self._data_now(undone.oid) is None
-        if self._has_blob(undone.oid, undone.place):
-            # Its records are all alike; only a record that points to it stands for the same.
-            return self._origin_now(undone.oid) == origin
-        return self._data_now(undone.oid) == self._revisions.data_at(undone.oid, origin)
-
-    def _data_now(self, oid: bytes) -> bytes | None:
-        """Return the object's record as this transaction would leave it, None if gone."""
-        planned = self.planned.get(oid)
-        if planned is not None and planned[0] is not None:
-            return record_of(planned[0])
-        origin = self._origin_now(oid)
-        return None if origin is None else self._revisions.data_at(oid, origin)
-
-    def _origin_now(self, oid: bytes) -> Place | None:
-        """Return where the bytes are of what this transaction would leave; None if nowhere yet."""
-        planned = self.planned.get(oid)
-        if planned is not None:
-            return planned[1]
-        current, _ = self._revisions.newest(oid)
-        return None if current is None else self._revisions.origin(oid, current)
+        undoing = UndoPlan(
+            self._revisions, self._resolve, self._has_blob, self.planned, self._reverted
+        )
+        return undoing.undo(tid)

@@ -16,8 +16,8 @@ from perdure.errors import POSKeyError
 from perdure.ids import MAX_TID
 from perdure.interfaces import HasMetaData
 from perdure.records.transforms import NO_FACTS, Facts
-from perdure.storages.changes import Resolve
 from perdure.storages.layerblobs import LayerBlobs
+from perdure.storages.plan import Resolve
 from perdure.storages.reundo import Undoing
 from perdure.storages.seam import Seam
 from perdure.storages.sides import Sides

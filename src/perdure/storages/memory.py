@@ -32,10 +32,11 @@ from perdure.interfaces import (
 )
 from perdure.storages import memorypast, undolog
 from perdure.storages.binding import bound
-from perdure.storages.changes import Changes, record_of
+from perdure.storages.changes import Changes
 from perdure.storages.gate import Gate
 from perdure.storages.iterated import IteratedTransaction
 from perdure.storages.oids import OidSource
+from perdure.storages.plan import record_of
 from perdure.storages.resolving import Resolver
 from perdure.storages.revisions import MemoryRecord, MemoryRevisions, MemoryTransaction
 

@@ -17,8 +17,9 @@ from perdure.ids import MAX_TID, ZERO, tid_repr
 from perdure.interfaces import HasMetaData
 from perdure.records import is_blob
 from perdure.records.transforms import NO_FACTS, Facts, RecordTransform
-from perdure.storages.changes import Changes, Plan, Resolve, StoredRecords, Undone, record_of
+from perdure.storages.changes import Changes
 from perdure.storages.layerblobs import LayerBlobs
+from perdure.storages.plan import Plan, Resolve, StoredRecords, Undone, record_of
 
 __all__ = ["Restated", "Undoing"]
 

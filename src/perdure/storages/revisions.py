@@ -11,7 +11,7 @@ from BTrees.OOBTree import OOBTree
 from perdure.errors import POSKeyError, StorageError, UndoError
 from perdure.ids import ROOT_OID, ZERO, after, tid_repr
 from perdure.interfaces import References
-from perdure.storages.changes import Plan, StoredRecords, Undone
+from perdure.storages.plan import Plan, StoredRecords, Undone
 
 __all__ = ["MemoryRecord", "MemoryRevisions", "MemoryTransaction"]
 
