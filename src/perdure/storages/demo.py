@@ -1,8 +1,8 @@
 """Changes kept apart from the storage that they change: a layer over a base.
 
 Reading looks into the changes first and then into the base (`seam`); writing
-goes to the changes only, one commit at a time. Either can be any storage, a
-demo storage too. The base must stay as it is.
+goes to the changes only, one commit at a time (`seamcommits`). Either can be
+any storage, a demo storage too. The base must stay as it is.
 
 Oids are handed out from a range of their own, far above those that plain
 storages count through, from a start that each layer draws for itself.
@@ -11,19 +11,17 @@ storages count through, from a start that each layer draws for itself.
 import itertools
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Self
 
 from perdure.capabilities import capabilities_of
 from perdure.errors import (
-    ReadConflictError,
     ReadOnlyError,
     StorageClosedError,
     StorageError,
-    UndoError,
     Unsupported,
 )
-from perdure.ids import p64, tid_repr
+from perdure.ids import p64
 from perdure.interfaces import (
     Bind,
     HasMetaData,
@@ -38,27 +36,17 @@ from perdure.interfaces import (
 )
 from perdure.storages import undolog
 from perdure.storages.below import current, declare_as, have_conflicts_resolved, sync_of
-from perdure.storages.gate import Gate
 from perdure.storages.layerundo import LayerUndo
 from perdure.storages.memory import MappingStorage
 from perdure.storages.resolving import Resolver
 from perdure.storages.seam import Seam
+from perdure.storages.seamcommits import SeamCommits, SeamDraft
 from perdure.storages.sides import Sides
 
 __all__ = ["DemoStorage"]
 
 _FIRST_OID = 1 << 62  # plain storages count from 1 and never get here
 _numbers = itertools.count(1)
-
-
-@dataclass(slots=True)
-class _Draft:
-    """What a transaction needs besides what the changes hold of it."""
-
-    resolved: set[bytes] = field(default_factory=set)
-    relied_on: dict[bytes, bytes] = field(default_factory=dict)  # oid -> serial
-    needs_clock: bool = True  # whether it gets its tid from there
-    undoes: Callable[[bytes], list[bytes]] | None = None  # how, once there was an undo
 
 
 @declares(Storage, ReadVerifyingStorage)
@@ -94,7 +82,6 @@ class DemoStorage:
         )
         self.__name__ = name or f"DemoStorage({self.base.getName()!r}, {self.changes.getName()!r})"
         self._closed = False
-        self._gate: Gate[_Draft] = Gate()
         # Counting is one step in C, so threads can share it; where it starts is this layer's own.
         self._oids = itertools.count(_FIRST_OID + secrets.randbits(61))
         below, above = capabilities_of(self.base), capabilities_of(self.changes)
@@ -121,6 +108,10 @@ class DemoStorage:
             ),
         )
         self._resolver = Resolver(self.loadSerial)
+        self._commits = SeamCommits(
+            self.changes, self._seam, self._resolve_for_changes, self.getTid
+        )
+        self._gate = self._commits.gate
         self._layer_undo = LayerUndo(self, self._seam, self._sides, self._resolve_for_changes)
         # The changes hold one side of the seam, so they must not resolve by themselves.
         have_conflicts_resolved(self.changes, self._resolve_for_changes)
@@ -260,22 +251,17 @@ class DemoStorage:
     def undo(
         self, transaction_id: bytes, transaction: HasMetaData
     ) -> tuple[bytes | None, list[bytes]]:
-        draft = self._draft(transaction)
-        tid = undolog.undone_tid(transaction_id)
-        if draft.undoes is None:
-            draft.undoes = self._layer_undo.begin(tid, transaction)
-        if tid <= self._seam.base_tid:
-            raise UndoError(f"transaction {tid_repr(tid)} is of the base, which stays as it is")
-        return None, draft.undoes(transaction_id)
+        return None, self._layer_undo.undo(transaction_id, self._draft(transaction), transaction)
 
     # Two-phase commit
 
     def _check_writable(self) -> None:
-        self._check_open()
+        if self._closed:
+            raise self._closed_error()
         if self.changes.isReadOnly():
             raise ReadOnlyError(f"{self.changes.getName()}, which holds the changes, only reads")
 
-    def _draft(self, transaction: HasMetaData) -> _Draft:
+    def _draft(self, transaction: HasMetaData) -> SeamDraft:
         self._check_writable()
         return self._gate.changes(transaction)
 
@@ -294,35 +280,14 @@ class DemoStorage:
         self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "
     ) -> None:
         self._check_writable()
-        self._gate.begin(transaction, _Draft(needs_clock=tid is None))
-        try:
-            self._seam.check_base()
-            if tid is None:
-                self._seam.make_room_for_changes()
-                self.changes.tpc_begin(transaction)
-            else:
-                self.changes.tpc_begin(transaction, tid, status)
-        except BaseException:
-            with self._gate.aborting(transaction):
-                raise
+        self._commits.begin(transaction, tid, status)
 
     def store(
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
     ) -> None:
-        data, serial = self._resolved(oid, serial, data, transaction)
+        self._check_writable()
+        data, serial = self._commits.resolved(oid, serial, data, transaction)
         self.changes.store(oid, serial, data, version, transaction)
-
-    def _resolved(
-        self, oid: bytes, serial: bytes, data: bytes, transaction: HasMetaData
-    ) -> tuple[bytes, bytes]:
-        """Return the record to store and its serial: after a conflict with the base, merged."""
-        draft = self._draft(transaction)
-        if self._seam.newest_in_changes(oid) is None:
-            committed = self._seam.newest_in_base(oid)
-            if committed is not None and committed != serial:
-                draft.resolved.add(oid)
-                return self.tryToResolveConflict(oid, committed, serial, data), committed
-        return data, serial
 
     def restore(
         self,
@@ -339,24 +304,11 @@ class DemoStorage:
     def checkCurrentSerialInTransaction(
         self, oid: bytes, serial: bytes, transaction: HasMetaData
     ) -> None:
-        draft = self._draft(transaction)
-        self._check_current(oid, serial)
-        draft.relied_on[oid] = serial
-
-    def _check_current(self, oid: bytes, serial: bytes) -> None:
-        committed = self.getTid(oid)
-        if committed != serial:
-            raise ReadConflictError(oid=oid, serials=(committed, serial))
+        self._check_writable()
+        self._commits.rely_on(oid, serial, transaction)
 
     def tpc_vote(self, transaction: HasMetaData) -> list[bytes]:
-        with self._gate.voting(transaction) as draft:
-            self._seam.check_base()
-            if draft.needs_clock and self._seam.is_clock_behind():
-                raise StorageError("the clock stepped back behind the base; commit again")
-            for oid, serial in draft.relied_on.items():
-                self._check_current(oid, serial)
-            draft.resolved.update(self.changes.tpc_vote(transaction) or ())
-        return sorted(draft.resolved)
+        return self._commits.vote(transaction)
 
     def tpc_finish(
         self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
@@ -397,7 +349,8 @@ class DemoStorage:
         version: str,
         transaction: HasMetaData,
     ) -> None:
-        data, serial = self._resolved(oid, oldserial, data, transaction)
+        self._check_writable()
+        data, serial = self._commits.resolved(oid, oldserial, data, transaction)
         self._sides.check_blobs_above()
         self.changes.storeBlob(oid, serial, data, blobfilename, version, transaction)
 

@@ -12,14 +12,15 @@ from functools import partial
 from typing import Any, Final
 
 from perdure.capabilities import capabilities_of
-from perdure.errors import POSKeyError
-from perdure.ids import MAX_TID
+from perdure.errors import POSKeyError, UndoError
+from perdure.ids import MAX_TID, tid_repr
 from perdure.interfaces import HasMetaData
 from perdure.records.transforms import NO_FACTS, Facts
 from perdure.storages.layerblobs import LayerBlobs
 from perdure.storages.plan import Resolve
 from perdure.storages.reundo import Undoing
 from perdure.storages.seam import Seam
+from perdure.storages.seamcommits import SeamDraft
 from perdure.storages.sides import Sides
 from perdure.storages.undolog import undone_tid
 
@@ -62,11 +63,23 @@ class LayerUndo:
         can = capabilities_of(self._changes)
         self._merges = can.iteration and can.restore
 
-    def begin(self, tid: bytes, transaction: HasMetaData) -> Callable[[bytes], list[bytes]]:
-        """Return what undoes, in `transaction`, transactions of the changes by their ids.
+    def undo(
+        self, transaction_id: bytes, draft: SeamDraft, transaction: HasMetaData
+    ) -> list[bytes]:
+        """Undo a transaction of the changes; return the oids that changes. Raises `UndoError`.
 
-        `tid` is of the first of them. It decides for all: neither way knows what the other plans.
+        `draft` is that of `transaction`, whose first undo decides for all: neither way
+        knows what the other plans.
         """
+        tid = undone_tid(transaction_id)
+        if draft.undoes is None:
+            draft.undoes = self._way(tid, transaction)
+        if tid <= self._seam.base_tid:
+            raise UndoError(f"transaction {tid_repr(tid)} is of the base, which stays as it is")
+        return draft.undoes(transaction_id)
+
+    def _way(self, tid: bytes, transaction: HasMetaData) -> Callable[[bytes], list[bytes]]:
+        """Return what undoes `tid`, and others, in `transaction`."""
         if not self._merges or not self._needs_base(tid):
             return partial(self._in_changes, transaction)
         blobs = LayerBlobs(self._layer, _AS_IT_IS, None)

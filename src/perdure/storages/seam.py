@@ -8,7 +8,7 @@ them is the seam:
                        seam
 
 What there is to know of an object, the changes know first and the base below
-them. Committing is left to `demo`.
+them. Committing is left to `seamcommits`.
 """
 
 import sys
