@@ -5,174 +5,134 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.chart import as_svg
-from benchmarks.engines import ENGINES, NATIVE, ORIENTATION, PEER, PURE
+from benchmarks.engines import ENGINES, ORIENTATION
 from benchmarks.machine import describe
 from benchmarks.measure import Result, measure
+from benchmarks.options import INSTALL, options_from
 from benchmarks.report import as_json, as_text, from_json, merged, merged_machines
-from benchmarks.session import LocalSession, RemoteSession, Session, Settings
-from benchmarks.table import BEGIN, END, as_targets_rst, put
-from benchmarks.targets import BOUNDS, TARGETS
-from benchmarks.workload import WORKLOADS, Workload
+from benchmarks.session import (
+    LocalSession,
+    RemoteSession,
+    Session,
+    SessionFailedError,
+    Settings,
+)
+from benchmarks.table import as_targets_rst, put
+from benchmarks.workload import Workload
 
 __all__ = ["main"]
 
-SIZES = ("small", "large", "quick", "tiny")
 ORIENTED = ("add", "read-cold")  # the workloads that other databases have
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    names = "\n".join(f"  {each.name:22} {each.description}" for each in WORKLOADS.values())
-    result = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description="Time Perdure against ZODB, round by round in turns. "
-        "A ratio is ZODB's time over Perdure's: more than 1 is faster.",
-        epilog=f"workloads:\n{names}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    result.add_argument(
-        "--quick", action="store_true", help="3 rounds at one small size, a few minutes"
-    )
-    result.add_argument(
-        "--only", action="append", metavar="NAME", help="a workload, or the beginning of names"
-    )
-    result.add_argument(
-        "--sizes", default="small,large", help="sizes to run, of: " + ", ".join(SIZES)
-    )
-    result.add_argument("--rounds", type=int, help="rounds that count (default: 9)")
-    result.add_argument(
-        "--table", action="store_true", help="only what has a target, at the size of the target"
-    )
-    result.add_argument(
-        "--engines",
-        default=",".join((PEER, NATIVE, PURE)),
-        metavar="NAMES",
-        help="what to time, of: " + ", ".join(ENGINES) + " (default: %(default)s); "
-        "one alone runs in this process, where a profiler sees it",
-    )
-    result.add_argument(
-        "--orientation",
-        action="store_true",
-        help="time other databases, too, with those workloads that they have",
-    )
-    result.add_argument("--place", type=Path, help="directory on the disk to use")
-    result.add_argument(
-        "--slow-syncs", type=float, default=0.0, metavar="MS", help="make every sync take longer"
-    )
-    result.add_argument(
-        "--gc",
-        choices=["on", "off"],
-        default="on",
-        help="the garbage collector while timing (it runs before, in either case)",
-    )
-    result.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
-    result.add_argument(
-        "--rst",
-        type=Path,
-        metavar="FILE",
-        help="write machine, targets and what was reached as rst; in a page with the lines "
-        f"'{BEGIN}' and '{END}', between these",
-    )
-    result.add_argument("--svg", type=Path, metavar="FILE", help="draw the same as a bar chart")
-    result.add_argument(
-        "--from",
-        dest="sources",
-        action="append",
-        type=Path,
-        metavar="FILE",
-        help="measure nothing, but report what earlier runs wrote with --json; of what several "
-        "have, the last counts",
-    )
-    return result
+@dataclass
+class Run:
+    """What was measured, on which machine, and why it was not all, if it was not."""
+
+    results: list[Result]
+    machine: dict[str, str] = field(default_factory=dict)
+    ended_early: str = ""
 
 
-def chosen(only: Sequence[str] | None) -> list[Workload]:
-    """Return the workloads of these names or beginnings of names; all without any."""
-    if not only:
-        return list(WORKLOADS.values())
-    for name in only:
-        if not any(known.startswith(name) for known in WORKLOADS):
-            raise SystemExit(f"no workload begins with {name!r}; there are {', '.join(WORKLOADS)}")
-    return [
-        workload
-        for name, workload in WORKLOADS.items()
-        if name in only or any(name.startswith(begin) and begin not in WORKLOADS for begin in only)
-    ]
-
-
-def work(options: argparse.Namespace) -> Iterator[tuple[Workload, int]]:
-    """Yield what the options ask for: workloads and sizes."""
-    workloads = chosen(options.only)
-    if options.table:
-        wanted = [(row.workload, row.size_number) for row in (*TARGETS, *BOUNDS)]
-    else:
-        sizes = ("quick",) if options.quick else tuple(options.sizes.split(","))
-        wanted = [(each.name, size) for each in workloads for size in each.sizes.chosen(sizes)]
-    for name, size in dict.fromkeys(wanted):
-        if WORKLOADS[name] in workloads:
-            yield WORKLOADS[name], size
-
-
-def run(options: argparse.Namespace) -> tuple[list[Result], dict[str, str]]:
-    """Measure what the options ask for; return the results and facts about the machine."""
+def run(options: argparse.Namespace) -> Run:
+    """Measure what the options ask for, until that is done, fails or is interrupted."""
     rounds = options.rounds or (3 if options.quick else 9)
-    names = options.engines.split(",")
-    settings = Settings(options.gc == "on", options.slow_syncs / 1000)
+    done = Run([])
     with ExitStack() as stack:
         place = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="perdure-", dir=options.place))
         ).resolve()
-        machine = {**describe(place), "garbage collector": options.gc, "rounds": str(rounds)}
-        print("\n".join(f"{name}: {fact}" for name, fact in machine.items()), flush=True)
-        make = LocalSession if len(names) == 1 and not options.orientation else RemoteSession
-        sessions: dict[str, Session] = {}
-        for name in dict.fromkeys((*names, *(ORIENTATION if options.orientation else ()))):
-            sessions[name] = make(ENGINES[name], settings)
-            stack.callback(sessions[name].close)
-        results: list[Result] = []
-        for workload, size in work(options):
-            start = time.perf_counter()
-            asked = {
-                name: session
-                for name, session in sessions.items()
-                if name not in ORIENTATION or name in names or workload.name in ORIENTED
-            }
-            measured = measure(workload, asked, size, rounds, place)
-            took_s = time.perf_counter() - start
-            print(f"{workload.name} {size:,}: {took_s:.1f} s", file=sys.stderr, flush=True)
-            for name, reason in measured[0].missing.items():
-                print(f"  without {name}: {reason}", file=sys.stderr, flush=True)
-            results += measured
-    return results, machine
+        facts = {"garbage collector": options.gc, "rounds": str(rounds)}
+        try:
+            done.machine = {**describe(place), **facts}
+            print("\n".join(f"{name}: {fact}" for name, fact in done.machine.items()), flush=True)
+            sessions = _sessions(options, stack)
+            for number, (workload, size) in enumerate(options.work, 1):
+                progress = f"[{number}/{len(options.work)}] {workload.name} {size:,}: "
+                print(progress, end="", file=sys.stderr, flush=True)
+                asked = {
+                    name: session
+                    for name, session in sessions.items()
+                    if name not in ORIENTATION
+                    or name in options.engines
+                    or workload.name in ORIENTED
+                }
+                done.results += _timed(workload, asked, size, rounds, place)
+        except KeyboardInterrupt:
+            done.ended_early = "interrupted"
+        except SessionFailedError as error:
+            done.ended_early = str(error)
+    return done
+
+
+def _sessions(options: argparse.Namespace, stack: ExitStack) -> dict[str, Session]:
+    settings = Settings(options.gc == "on", options.slow_syncs / 1000)
+    alone = len(options.engines) == 1 and not options.orientation
+    make = LocalSession if alone else RemoteSession
+    sessions: dict[str, Session] = {}
+    for name in dict.fromkeys((*options.engines, *(ORIENTATION if options.orientation else ()))):
+        sessions[name] = make(ENGINES[name], settings)
+        stack.callback(sessions[name].close)
+    return sessions
+
+
+def _timed(
+    workload: Workload, asked: Mapping[str, Session], size: int, rounds: int, place: Path
+) -> list[Result]:
+    """Measure, and finish the line that says what is being done."""
+    start = time.perf_counter()
+    measured = measure(workload, asked, size, rounds, place)
+    print(f"{time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+    for name, reason in measured[0].missing.items():
+        print(f"  without {name}: {reason}", file=sys.stderr, flush=True)
+    return measured
+
+
+def read(sources: Sequence[Path]) -> Run:
+    """Return what earlier runs measured; end the program if one of them is none."""
+    runs = []
+    for path in sources:
+        try:
+            runs.append(from_json(path))
+        except OSError as error:
+            raise SystemExit(f"{path}: {error.strerror}") from None
+        except (KeyError, TypeError, ValueError):
+            raise SystemExit(f"{path}: not what --json writes") from None
+    results = merged([results for results, _ in runs])
+    return Run(results, merged_machines([machine for _, machine in runs]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, return the exit code."""
+    if find_spec("perdure") is None:
+        raise SystemExit(f"Perdure is not installed: {INSTALL}")
     import_module("benchmarks.workloads")  # registers them
-    options = parser().parse_args(arguments)
-    unknown = set(options.engines.split(",")) - set(ENGINES)
-    if unknown:
-        raise SystemExit(f"no engine {', '.join(sorted(unknown))}; there are {', '.join(ENGINES)}")
+    options = options_from(arguments)
     logging.disable()  # no product's log is what is timed
-    if options.sources:
-        runs = [from_json(path) for path in options.sources]
-        results = merged([results for results, _ in runs])
-        machine = merged_machines([machine for _, machine in runs])
-    else:
-        results, machine = run(options)
-    print(f"\n{as_text(results)}")
+    done = read(options.sources) if options.sources else run(options)
+    if done.results:
+        print(f"\n{as_text(done.results)}")
     if options.json:
-        options.json.write_text(as_json(results, machine))
+        options.json.write_text(as_json(done.results, done.machine))
+    if done.ended_early:
+        # Half a run is not put in the place of a whole one.
+        print(f"\nended early: {done.ended_early}", file=sys.stderr)
+        return 1
     if options.rst:
-        put(options.rst, as_targets_rst(results, machine))
+        put(options.rst, as_targets_rst(done.results, done.machine))
     if options.svg:
-        options.svg.write_text(as_svg(results, machine))
+        try:
+            options.svg.write_text(as_svg(done.results, done.machine))
+        except ValueError as error:
+            raise SystemExit(f"--svg: {error}") from None
     return 0
 
 

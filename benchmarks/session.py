@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +35,10 @@ ENDING_S = 30  # for a process that has nothing to do any more
 
 class SessionFailedError(Exception):
     """The process of an engine ended, or its work raised; the message says what it said."""
+
+
+class _ProcessEndedError(SessionFailedError):
+    """The process of an engine is not there any more."""
 
 
 @dataclass(frozen=True)
@@ -154,14 +158,15 @@ class RemoteSession:
         return {metric: Sample(*fields) for metric, fields in self._ask("round").items()}
 
     def end(self) -> None:
-        if self._process.poll() is None:
+        with suppress(_ProcessEndedError):  # then there is nothing left to let go of
             self._ask("end")
 
     def close(self) -> None:
         """End the process, with whatever it was doing."""
         with self._process:
             assert self._process.stdin is not None
-            self._process.stdin.close()  # which is what it waits for
+            with suppress(BrokenPipeError):  # of a request that nobody reads any more
+                self._process.stdin.close()  # which is what it waits for
             try:
                 self._process.wait(ENDING_S)
             except subprocess.TimeoutExpired:
@@ -179,7 +184,7 @@ class RemoteSession:
             answer = self._process.stdout.readline()
         if not answer:
             code = self._process.wait()
-            raise SessionFailedError(f"{self._engine.name}: its process ended with {code}")
+            raise _ProcessEndedError(f"{self._engine.name}: its process ended with {code}")
         content = json.loads(answer)
         if "missing" in content:
             raise NotAvailableError(content["missing"])

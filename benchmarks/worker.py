@@ -7,6 +7,7 @@ what a product prints goes to standard error.
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 from dataclasses import astuple
@@ -43,6 +44,7 @@ def answer(session: LocalSession, request: dict[str, Any]) -> dict[str, Any]:
 def main(name: str, collecting: str, slow_syncs_s: str) -> None:
     """Work until there are no more requests."""
     logging.disable()  # no product's log is what is timed
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # who started this says that it was interrupted
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     session = LocalSession(ENGINES[name], Settings.from_arguments(collecting, slow_syncs_s))

@@ -1,6 +1,8 @@
 """The benchmark runs, checks its work, and reports what it measured."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -126,13 +128,75 @@ def test_one_engine_can_run_alone_and_has_no_ratio(tmp_path: Path) -> None:
         assert result["ratio"] == {"perdure": None, "perdure-pure": None}
 
 
-def test_an_unknown_workload_or_engine_is_named() -> None:
-    done = run("--only=nonsense")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only=nonsense"], "no workload begins with 'nonsense'; there are add, "),
+        (["--engines=zodb,nonsense"], "no engine 'nonsense'; there are zodb, perdure"),
+        (["--sizes=small,nonsense"], "no size 'nonsense'; there are small, large, quick, tiny"),
+        (["--rounds=0"], "'0' is not a number of at least 1"),
+        (["--slow-syncs=-1"], "'-1' is not a number of milliseconds"),
+        (["--place=missing"], "missing is not a directory that can be written to"),
+        (["--json=missing/results.json"], "missing/results.json cannot be written"),
+        (["--rst=tests"], "tests cannot be written"),
+        (["--only=zlib", "--svg=chart.svg"], "--svg draws what has a target, see --table"),
+        (["--only=zlib", "--table"], "there is nothing to measure"),
+        (["--from=missing.json"], "missing.json: No such file or directory"),
+        (["--from=README.rst"], "README.rst: not what --json writes"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_cannot_end_well_is_refused_at_the_beginning(
+    arguments: list[str], message: str
+) -> None:
+    done = run(*arguments)
     assert done.returncode != 0
-    assert "no workload begins with 'nonsense'" in done.stderr
-    done = run("--engines=zodb,nonsense")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "sync of 4 KiB" not in done.stdout  # nothing was measured
+
+
+def test_without_zodb_the_command_says_how_to_get_it_or_do_without() -> None:
+    code = (
+        "import importlib.util, runpy, sys; find = importlib.util.find_spec;"
+        "importlib.util.find_spec = lambda name: None if name == 'ZODB' else find(name);"
+        "sys.argv = ['benchmarks', '--only=zlib'];"
+        "runpy.run_module('benchmarks', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
-    assert "no engine nonsense; there are zodb, perdure, perdure-pure" in done.stderr
+    assert "ZODB is not installed: pip install '.[benchmarks]', or do without" in done.stderr
+
+
+def test_an_interrupt_ends_the_run_with_what_was_measured_until_then(tmp_path: Path) -> None:
+    place, json_file, rst = tmp_path / "place", tmp_path / "results.json", tmp_path / "table.rst"
+    place.mkdir()
+    arguments = ["--only=read-hot", "--only=commit-1", f"--place={place}", "--sizes=tiny,large"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *arguments, f"--json={json_file}", f"--rst={rst}"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # with its workers, as a terminal interrupts it
+    )
+    assert process.stderr is not None
+    said = ""
+    while "[4/4] commit-1 2,000: " not in said:
+        letter = process.stderr.read(1)
+        assert letter, said
+        said += letter
+    os.killpg(process.pid, signal.SIGINT)
+    said += process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert said.endswith("\nended early: interrupted\n")
+    assert "Traceback" not in said
+    measured = [result["workload"] for result in json.loads(json_file.read_text())["results"]]
+    assert set(measured) == {"read-hot", "commit-1"}
+    assert list(place.iterdir()) == []
+    assert not rst.exists()  # half a run is not put in the place of a whole one
 
 
 def test_what_a_workload_raises_ends_the_run_and_names_the_engine(tmp_path: Path) -> None:

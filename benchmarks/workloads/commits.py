@@ -73,10 +73,9 @@ def commits_of_threads(threads: int) -> Callable[[Engine, Path, int], Iterator[R
         yield once
         db.close()
 
-    commits.__doc__ = (
-        f"Make SIZE commits of 10 changed objects each, synced, in {threads} threads, "
-        "each with objects of its own."
-        + (" `less-syncs` is without the time of the syncs." if threads == 1 else "")
+    where = f"{threads} threads, each with objects of its own" if threads > 1 else "one thread"
+    commits.__doc__ = f"Make SIZE commits of 10 changed objects each, synced, in {where}." + (
+        " `less-syncs` is without the time of the syncs." if threads == 1 else ""
     )
     return commits
 
