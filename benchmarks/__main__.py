@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.chart import as_svg
-from benchmarks.engines import ENGINES, ORIENTATION
+from benchmarks.engines import ENGINES, has_workload
 from benchmarks.machine import describe
 from benchmarks.measure import Result, measure
 from benchmarks.options import INSTALL, options_from
@@ -29,8 +29,6 @@ from benchmarks.table import as_targets_rst, put
 from benchmarks.workload import Workload
 
 __all__ = ["main"]
-
-ORIENTED = ("add", "read-cold")  # the workloads that other databases have
 
 
 @dataclass
@@ -61,9 +59,7 @@ def run(options: argparse.Namespace) -> Run:
                 asked = {
                     name: session
                     for name, session in sessions.items()
-                    if name not in ORIENTATION
-                    or name in options.engines
-                    or workload.name in ORIENTED
+                    if name in options.engines or has_workload(name, workload.name)
                 }
                 done.results += _timed(workload, asked, size, rounds, place)
         except KeyboardInterrupt:
@@ -75,10 +71,10 @@ def run(options: argparse.Namespace) -> Run:
 
 def _sessions(options: argparse.Namespace, stack: ExitStack) -> dict[str, Session]:
     settings = Settings(options.gc == "on", options.slow_syncs / 1000)
-    alone = len(options.engines) == 1 and not options.orientation
-    make = LocalSession if alone else RemoteSession
+    names = dict.fromkeys((*options.engines, *options.beside))
+    make = LocalSession if len(names) == 1 else RemoteSession
     sessions: dict[str, Session] = {}
-    for name in dict.fromkeys((*options.engines, *(ORIENTATION if options.orientation else ()))):
+    for name in names:
         sessions[name] = make(ENGINES[name], settings)
         stack.callback(sessions[name].close)
     return sessions

@@ -2,7 +2,8 @@
 
 An engine says where a product keeps what the workloads need. A product is
 imported when its engine is first used, so that one can be timed alone. What is
-not of ZODB's kind brings workloads of its own (`ORIENTATION`).
+not of ZODB's kind brings workloads of its own (`ORIENTATION`), and so does what is
+no database, but the part of the work that none gets around (`DISK`, `BARE`).
 """
 
 import importlib
@@ -11,10 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ENGINES", "FILE_NAME", "NATIVE", "ORIENTATION", "PEER", "PURE", "Engine"]
+__all__ = [
+    "BARE",
+    "DISK",
+    "ENGINES",
+    "FILE_NAME",
+    "NATIVE",
+    "ORIENTATION",
+    "PEER",
+    "PURE",
+    "Engine",
+    "has_workload",
+]
 
 FILE_NAME = "data.fs"
 PEER, NATIVE, PURE = "zodb", "perdure", "perdure-pure"
+DISK, BARE = "floor-disk", "floor-bare"
 
 Class = type[Any]
 
@@ -32,6 +45,7 @@ class Engine:
     places: dict[str, str]
     environment: dict[str, str] = field(default_factory=dict)
     own: str = ""
+    only: tuple[str, ...] = ()  # the workloads of `own`
     open_storage: Callable[[Path], Any] | None = None  # where it is no file storage
 
     @property
@@ -80,6 +94,33 @@ ENGINES = {
     # Not what the environment of the run says: the name says it.
     NATIVE: Engine(NATIVE, _PERDURE, environment={"PERDURE_NATIVE": "1"}),
     PURE: Engine(PURE, _PERDURE, environment={"PERDURE_NATIVE": "0"}),
-    **{name: Engine(name, {}, own=f"benchmarks.orientation.{name}") for name in ORIENTATION},
+    **{
+        name: Engine(name, {}, own=f"benchmarks.orientation.{name}", only=("add", "read-cold"))
+        for name in ORIENTATION
+    },
+    DISK: Engine(
+        DISK,
+        {},
+        own="benchmarks.floors.disk",
+        only=(
+            *("add", "update", "big-object", "commit-1", "commit-beside-readers"),
+            *("conflicts", "undo"),
+        ),
+    ),
+    BARE: Engine(
+        BARE,
+        {},
+        own="benchmarks.floors.bare",
+        only=(
+            *("add", "update", "commit-1", "commit-beside-readers", "conflicts"),
+            *("tree-lookup", "tree-scan"),
+        ),
+    ),
 }
 """ZODB first: ratios are its time over the other's."""
+
+
+def has_workload(name: str, workload: str) -> bool:
+    """Tell whether an engine can carry out a workload."""
+    only = ENGINES[name].only
+    return not only or workload in only

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.engines import ENGINES, NATIVE, PEER, PURE
+from benchmarks.engines import BARE, DISK, ENGINES, NATIVE, ORIENTATION, PEER, PURE
 from benchmarks.table import BEGIN, END
 from benchmarks.targets import BOUNDS, TARGETS
 from benchmarks.workload import WORKLOADS, Workload
@@ -23,10 +23,15 @@ SIZES = ("small", "large", "quick", "tiny")
 def options_from(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options, all of which can be carried out; end the program otherwise.
 
-    `engines` and `sizes` are tuples of names, `work` what is to be measured: workloads and sizes.
+    `engines` and `sizes` are tuples of names, and so is `beside`, engines that have some workloads
+    only; `work` is what is to be measured, workloads and sizes.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
+    options.beside = (
+        *(ORIENTATION if options.orientation else ()),
+        *((DISK, BARE) if options.floors else ()),
+    )
     options.work = [] if options.sources else list(work(options))
     if problem := next(_problems(options), None):
         parser.error(problem)
@@ -90,6 +95,11 @@ def _parser() -> argparse.ArgumentParser:
         "--orientation",
         action="store_true",
         help="time other databases, too, with those workloads that they have",
+    )
+    result.add_argument(
+        "--floors",
+        action="store_true",
+        help="time what no database gets around, too: the disk, the libraries that all use",
     )
     result.add_argument(
         "--place", type=_directory, metavar="DIRECTORY", help="directory on the disk to use"

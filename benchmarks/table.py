@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.engines import NATIVE, ORIENTATION, PEER, PURE
+from benchmarks.engines import BARE, DISK, NATIVE, ORIENTATION, PEER, PURE
 from benchmarks.limits import limit
 from benchmarks.measure import Result
 from benchmarks.report import time_text
@@ -23,6 +23,14 @@ ORIENTATION_NAMES = {
 }
 HEADINGS = ("workload", "target, native", "native", "target, pure", "pure Python")
 BOUND_HEADINGS = ("time", "at most", "ZODB", "native", "pure Python")
+FLOOR_HEADINGS = ("workload", "target, native", "native", "the disk", "the libraries")
+FLOORS = (
+    "How many times as fast as ZODB it would be to do nothing but what no database gets around, in",
+    "the same run. *The disk*: one write and one sync of as many bytes. *The libraries*: that, and",
+    "what the standard library's pickler in C, ``BTrees`` and the ``transaction`` package take for",
+    "the same states. A target that is above that cannot be reached on this machine without doing",
+    "less than they do.",
+)
 
 
 def as_targets_rst(results: Sequence[Result], machine: dict[str, str]) -> str:
@@ -38,6 +46,9 @@ def as_targets_rst(results: Sequence[Result], machine: dict[str, str]) -> str:
     missing = list(_misses(list(results)))
     if missing:
         lines += ["What misses its target, and what the limit is:", "", *missing, ""]
+    floors = list(_floors(list(results)))
+    if floors:
+        lines += [*FLOORS, "", *_list_table([FLOOR_HEADINGS, *floors]), ""]
     others = list(_orientation(results))
     if others:
         lines += ["For orientation, the time of one object:", "", *_list_table(others), ""]
@@ -108,6 +119,26 @@ def _misses(results: list[Result]) -> Iterator[str]:
                 by_limit.setdefault(limit(target.workload, target.metric, engine), []).append(name)
         for reason, names in by_limit.items():
             yield f"- {target.title}, {' and '.join(names)}: {reason}"
+
+
+def _floors(results: list[Result]) -> Iterator[tuple[str, ...]]:
+    for target in TARGETS:
+        result = result_of(target, results)
+        if result is None or target.native is None:
+            continue
+        floors = [result.ratio(engine, PEER) for engine in (DISK, BARE)]
+        if any(floors):
+            yield (
+                target.title,
+                *_cells(target, result, NATIVE),
+                *(_floor_cell(target.native, ratio) for ratio in floors),
+            )
+
+
+def _floor_cell(factor: float, ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    return ratio_text(ratio) + ("" if reached(factor, ratio) else ", below it")
 
 
 def _list_table(rows: Sequence[tuple[str, ...]]) -> list[str]:

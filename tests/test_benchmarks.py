@@ -1,5 +1,6 @@
 """The benchmark runs, checks its work, and reports what it measured."""
 
+import importlib
 import json
 import os
 import signal
@@ -291,6 +292,49 @@ def test_the_table_shows_what_was_reached_and_says_why_what_missed_did() -> None
     ]
     (miss,) = [line for line in text.splitlines() if line.startswith("- ")]
     assert miss.startswith("- ``history(oid, 20)``, native: ")
+
+
+def test_a_table_shows_what_the_floors_alone_would_give_beside_the_target() -> None:
+    import benchmarks.workloads  # noqa: F401  registers them
+    from benchmarks.measure import Figure, Result
+    from benchmarks.table import as_targets_rst
+    from benchmarks.targets import TARGETS
+
+    (target,) = [each for each in TARGETS if (each.workload, each.metric) == ("commit-1", "")]
+    times_s = {"zodb": 4.0, "perdure": 2.0, "floor-disk": 0.8, "floor-bare": 1.25}
+    figures = {name: Figure((each_s,)) for name, each_s in times_s.items()}
+    text = as_targets_rst([Result("commit-1", "", "commit", target.size_number, figures, {})], {})
+    _before, told, floors = text.partition("what no database gets around")
+    assert told
+    cells = [line[7:] for line in floors.splitlines() if line.startswith("     - ")]
+    assert cells[4:] == ["4x", "2.00x, misses", "5.00x", "3.20x, below it"]
+
+
+def test_the_floors_are_timed_beside_the_workloads_that_have_one(tmp_path: Path) -> None:
+    from benchmarks.engines import BARE, DISK, ENGINES
+    from benchmarks.session import LocalSession, Settings
+    from benchmarks.targets import TARGETS
+    from benchmarks.workload import WORKLOADS
+
+    metrics = {(target.workload, target.metric) for target in TARGETS if target.native}
+    for name in (DISK, BARE):
+        session = LocalSession(ENGINES[name], Settings())
+        module = importlib.import_module(ENGINES[name].own)
+        assert set(ENGINES[name].only) == set(module.PREPARES)
+        for workload in ENGINES[name].only:
+            place = tmp_path / name / workload
+            place.mkdir(parents=True)
+            session.prepare(workload, place, WORKLOADS[workload].sizes.tiny)
+            (metric,) = session.round()
+            assert (workload, metric) in metrics  # it stands beside a target
+            session.end()
+        session.close()
+    done, content = tiny(tmp_path, "--only=history", "--only=commit-1", "--floors")
+    asked = {
+        each["workload"]: set(each["figures"]) for each in content["results"] if not each["metric"]
+    }
+    assert asked == {"commit-1": ALL | {DISK, BARE}, "history": ALL}
+    assert "without" not in done.stderr
 
 
 def test_a_table_shows_times_that_are_bounded() -> None:
