@@ -4,7 +4,10 @@ import copyreg
 import enum
 import gc
 import threading
+import weakref
 from collections import OrderedDict, namedtuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from importlib import import_module
@@ -425,6 +428,92 @@ def test_buckets_that_change_while_they_are_written_do_no_harm() -> None:
         bucket.clear()
         bucket["key"] = text(5)
         assert jar.reader.state(jar.writer.serialize(bucket)) == (("key", text(5)),)
+
+
+@contextmanager
+def at_collection(number: int, change: Callable[[], object]) -> Iterator[None]:
+    """Have garbage collected as often as can be, and `change` run the so-manieth time.
+
+    Until Python 3.12, that is in the midst of C code that makes objects.
+    """
+
+    def note(phase: str, info: object) -> None:
+        phases.append(phase)
+        if phases.count("start") == number and phase == "start":
+            change()
+
+    phases: list[str] = []
+    before = gc.get_threshold()
+    gc.collect()
+    gc.callbacks.append(note)
+    gc.set_threshold(1)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(note)
+
+
+def in_unicode(text: str) -> str:
+    """Return a text, to which nobody else refers, that has no UTF-8: an error says so first."""
+    return text * 400 + "\ud800"  # of a size that malloc() marks when it is free
+
+
+def test_a_text_may_leave_its_bucket_while_it_is_looked_at() -> None:
+    for number in range(1, 12):
+        jar = Jar()
+        bucket = given(jar, OOBucket({"a": 1}))
+        jar.writer.serialize(bucket)
+        bucket["b"] = in_unicode("x")
+        with at_collection(number, lambda bucket=bucket: bucket.update({"b": in_unicode("y")})):
+            record = jar.writer.serialize(bucket)
+        value = jar.reader.state(record)[0][3]
+        assert value in (in_unicode("x"), in_unicode("y"))
+
+
+def test_an_attribute_may_be_gone_while_its_name_is_looked_at() -> None:
+    name = "name\ud800"
+    for number in range(1, 12):
+        jar = Jar()
+        node = given(jar, Node(a=1))
+        jar.writer.serialize(node)
+        vars(node).clear()
+        vars(node)[name] = in_unicode("x")
+        with at_collection(number, lambda node=node: vars(node).update({name: in_unicode("y")})):
+            record = alone(jar).serialize(node)
+        assert jar.reader.state(record)[name] in (in_unicode("x"), in_unicode("y"))
+
+
+def test_an_object_may_change_its_class_while_that_is_asked_for() -> None:
+    class Place:
+        """What an object is until then; nothing else keeps it."""
+
+    def classify(obj: Any) -> int:
+        obj.__class__ = Point
+        gc.collect()
+        return 0
+
+    jar = Jar()
+    writer = jar.writer
+    encoder = native.encoder.Encoder(
+        jar=jar,
+        found=writer.found,
+        classify=classify,
+        global_of=global_of,
+        reference_to=writer._reference_to,
+        hand_over=lambda obj, state: b"handed over",
+        write_anew=hand_over,
+    )
+    encoder.learn(Node, HEAD, False)
+    node = given(jar, Node(value=Place()))
+    watched = weakref.ref(Place)
+    del Place
+    assert encoder.serialize(node) == b"handed over"
+    gc.collect()
+    assert watched() is not None  # as long as something is known of it
+    del encoder
+    gc.collect()
+    assert watched() is None
 
 
 # What it leaves to the pickler

@@ -236,21 +236,19 @@ static int kind_of(Encoder *encoder, PyObject *obj) {
     }
     if (PyErr_Occurred())
         return FAILED;
+    Py_INCREF(cls); /* what is called may give the object another one */
     kind = PyObject_CallFunctionObjArgs(encoder->classify, obj, NULL);
-    if (kind == NULL)
-        return FAILED;
-    number = PyLong_AsLong(kind);
+    number = kind == NULL ? FAILED : PyLong_AsLong(kind);
     if ((number == REFERENCE || number == BARE_REFERENCE) &&
-        PyType_IsSubtype(Py_TYPE(obj), persistent_type) && is_adopted_simply(cls)) {
+        PyType_IsSubtype((PyTypeObject *)cls, persistent_type) && is_adopted_simply(cls)) {
         number |= ADOPTED_SIMPLY;
         Py_DECREF(kind);
         kind = PyLong_FromLong(number);
-        if (kind == NULL)
-            return FAILED;
     }
-    if (PyErr_Occurred() || PyDict_SetItem(encoder->kinds, cls, kind) < 0)
+    if (kind == NULL || PyErr_Occurred() || PyDict_SetItem(encoder->kinds, cls, kind) < 0)
         number = FAILED;
-    Py_DECREF(kind);
+    Py_XDECREF(kind);
+    Py_DECREF(cls);
     return (int)number;
 }
 

@@ -121,8 +121,10 @@ static int write_str(Work *work, PyObject *obj) {
     int outcome;
     if (bytes != NULL)
         return write_text(work, bytes, (size_t)size);
-    PyErr_Clear(); /* it has a surrogate */
+    /* It has a surrogate. To make the error may have collected garbage, and that may have run
+       anything: by now, the text may be held by the error alone. */
     Py_INCREF(obj);
+    PyErr_Clear();
     encoded = PyUnicode_AsEncodedString(obj, "utf-8", "surrogatepass");
     Py_DECREF(obj);
     if (encoded == NULL)
@@ -296,37 +298,42 @@ static inline int save_key(Work *work, const Key *key) {
     return outcome == DONE ? memoize_into(work, key->name, slot) : outcome;
 }
 
+/* Write an attribute that another name was expected for, and expect this one the next time. */
+static int save_new_attribute(Encoder *encoder, Work *work, PyObject *name, PyObject *value,
+                              Key *key, int alone, Py_ssize_t *count) {
+    int outcome = DONE, name_alone = alone && is_alone(name),
+        value_alone = alone && is_alone(value);
+    Py_INCREF(name); /* if it has a surrogate, to look at it may run anything: see write_str */
+    Py_INCREF(value);
+    if (key != NULL)
+        learn_key(key, name);
+    if (!PyUnicode_Check(name) || !is_volatile(name)) {
+        ++*count;
+        outcome = save_item(encoder, work, name, name_alone);
+        if (outcome == DONE)
+            outcome = save_item(encoder, work, value, value_alone);
+    }
+    Py_DECREF(name);
+    Py_DECREF(value);
+    return outcome;
+}
+
 /* Write an attribute, unless it is volatile, and count it; `alone`, if nothing else leads to
    what the dictionary has. */
 static inline int save_attribute(Encoder *encoder, Work *work, PyObject *name, PyObject *value,
                                  Key *key, int alone, Py_ssize_t *count) {
     int outcome;
-    if (key != NULL && key->name != name)
-        learn_key(key, name);
-    if (key != NULL && key->name != NULL) {
-        if (key->is_volatile)
-            return DONE;
-        ++*count;
-        outcome = save_key(work, key);
-        if (outcome != DONE)
-            return outcome;
-        alone = alone && is_alone(value);
-        Py_INCREF(value);
-        outcome = save_item(encoder, work, value, alone);
-        Py_DECREF(value);
-        return outcome;
-    }
-    if (PyUnicode_Check(name) && is_volatile(name))
+    if (key == NULL || key->name != name)
+        return save_new_attribute(encoder, work, name, value, key, alone, count);
+    if (key->is_volatile)
         return DONE;
     ++*count;
-    if (alone)
-        return save_dict_item(encoder, work, name, value);
-    Py_INCREF(name);
+    outcome = save_key(work, key);
+    if (outcome != DONE)
+        return outcome;
+    alone = alone && is_alone(value);
     Py_INCREF(value);
-    outcome = save(encoder, work, name);
-    if (outcome == DONE)
-        outcome = save(encoder, work, value);
-    Py_DECREF(name);
+    outcome = save_item(encoder, work, value, alone);
     Py_DECREF(value);
     return outcome;
 }
