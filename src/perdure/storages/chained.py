@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from perdure.capabilities import capabilities_of
-from perdure.interfaces import ClassFinder, References, StorageWrapper, declares
+from perdure.interfaces import Bind, ClassFinder, References, StorageWrapper, declares
 from perdure.records import find_global, references
 from perdure.records.transforms import RecordTransform
 
@@ -34,12 +34,14 @@ def references_turned_back(transform: RecordTransform, referencesf: References) 
 class Link:
     """Stands between the storage that has transformed records and `above`, which has not.
 
-    Until somebody is `above`, records are references and nothing else.
+    Until somebody is `above`, records are references and nothing else. `bind_above` has
+    the last word on plain records, where somebody up there wants it.
     """
 
     def __init__(self, transform: RecordTransform) -> None:
         self._transform = transform
         self.above: Any = None  # a StorageWrapper
+        self.bind_above: Bind | None = None
 
     def invalidateCache(self) -> None:
         if self.above is not None:
@@ -68,3 +70,10 @@ class Link:
         if self.above is not None and capabilities_of(self.above).class_finding:
             return self.above.find_global(module, name)
         return find_global(module, name)
+
+    def bind(self, oid: bytes, tid: bytes, data: bytes) -> bytes:
+        """Return the transformed record `data` as it is to be written in `tid`."""
+        if self.bind_above is not None:
+            plain = self._transform.untransform(oid, None, data)
+            data = self._transform.transform(oid, self.bind_above(oid, tid, plain))
+        return self._transform.bind(oid, tid, data)

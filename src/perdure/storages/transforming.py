@@ -32,6 +32,7 @@ from perdure.interfaces import (
 )
 from perdure.records.transforms import NO_FACTS, Facts, RecordTransform
 from perdure.storages import undolog
+from perdure.storages.asbelow import WritesAsBelow
 from perdure.storages.below import (
     current,
     declare_as,
@@ -61,7 +62,7 @@ class _Draft:
 
 
 @declares(Storage)
-class TransformingStorage:
+class TransformingStorage(WritesAsBelow):
     """Shows the records of `storage` as they were before `transform`.
 
     It declares what `storage` declares. `blobs` and `metadata` seal the blobs and the
@@ -88,7 +89,6 @@ class TransformingStorage:
         self._blobs = LayerBlobs(storage, transform, blobs)
         self._past = LayerPast(storage, transform, metadata)
         self._drafts: dict[int, _Draft] = {}
-        self._bind_above: Bind | None = None
         self._below = capabilities_of(storage)
         self._sync_below = sync_of(storage)
         redoes = self._below.iteration and (self._below.restore or self._below.external_gc)
@@ -109,7 +109,7 @@ class TransformingStorage:
         # Only here the records are plain, and it is known whose they are.
         have_conflicts_resolved(storage, self._resolve_for_base)
         if transform.binds:
-            storage.bind_records(self._bind_for_base)
+            storage.bind_records(self._link.bind)
 
     # What it is
 
@@ -124,40 +124,15 @@ class TransformingStorage:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.getName()}>"
 
-    def sortKey(self) -> str:
-        key: str = self.base.sortKey()
-        return key
-
-    def getSize(self) -> int:
-        size: int = self.base.getSize()
-        return size
-
-    def __len__(self) -> int:
-        return len(self.base)
-
-    def isReadOnly(self) -> bool:
-        read_only: bool = self.base.isReadOnly()
-        return read_only
-
     def supportsUndo(self) -> bool:
         return self._undo
-
-    def counters(self) -> Mapping[str, float]:
-        counters: Mapping[str, float] = self.base.counters()
-        return counters
 
     def registerDB(self, wrapper: StorageWrapper) -> None:
         self._resolver.wrapper = self._link.above = wrapper
 
     def bind_records(self, bind: Bind) -> None:
-        self._bind_above = bind
-        self.base.bind_records(self._bind_for_base)
-
-    def _bind_for_base(self, oid: bytes, tid: bytes, data: bytes) -> bytes:
-        if self._bind_above is not None:
-            plain = self.transform.untransform(oid, None, data)
-            data = self.transform.transform(oid, self._bind_above(oid, tid, plain))
-        return self.transform.bind(oid, tid, data)
+        self._link.bind_above = bind
+        self.base.bind_records(self._link.bind)
 
     # Snapshots, where the storage below has its own
 
@@ -230,14 +205,6 @@ class TransformingStorage:
         return self._past.transactions(start, stop)
 
     # Two-phase commit
-
-    def new_oid(self) -> bytes:
-        oid: bytes = self.base.new_oid()
-        return oid
-
-    def new_oids(self, count: int) -> list[bytes]:
-        oids: list[bytes] = self.base.new_oids(count)
-        return oids
 
     def tpc_transaction(self) -> Any:
         """Return the transaction that is being committed, or None."""
@@ -423,10 +390,6 @@ class TransformingStorage:
 
     def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
         return self._blobs.open(oid, serial, blob)
-
-    def temporaryDirectory(self) -> str:
-        path: str = self.base.temporaryDirectory()
-        return path
 
     # The storage as a whole
 
