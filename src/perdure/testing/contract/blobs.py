@@ -114,15 +114,16 @@ class BlobContract(Suite):
     def test_the_file_is_taken_over_not_copied(self, storage: AnyBlobStorage) -> None:
         path = _file(storage, b"")
         os.truncate(path, 64 << 20)
-        inode = os.stat(path).st_ino
 
         def work(transaction: TransactionMetaData) -> None:
             storage.storeBlob(A, ZERO, RECORD, path, "", transaction)
 
-        tid = commit(storage, work).tid
+        with open(path, "rb") as file:  # while it is open, no other file gets its inode
+            inode = os.fstat(file.fileno()).st_ino
+            tid = commit(storage, work).tid
 
-        assert not os.path.exists(path)
-        assert os.stat(storage.loadBlob(A, tid)).st_ino == inode
+            assert not os.path.exists(path)
+            assert os.stat(storage.loadBlob(A, tid)).st_ino == inode
 
     def test_a_file_from_elsewhere_is_taken_over_too(
         self, storage: AnyBlobStorage, tmp_path: Path
