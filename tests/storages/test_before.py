@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.samples.suites import TESTED_BELOW
 
 import perdure
 from perdure.clock import time_of
@@ -34,21 +35,7 @@ A, B = p64(1), p64(2)
 
 
 class TestBeforeOverMemory(ReadOnlyContract):
-    tested_elsewhere: ClassVar[frozenset[str]] = frozenset(
-        {
-            "undo",
-            "iteration",
-            "record_iteration",
-            "restore",
-            "read_verification",
-            "external_gc",
-            "counting",
-            "binding",
-            "batches",
-            "record_checking",
-        }
-        | {"blobs", "blob_restore"}
-    )
+    tested_elsewhere: ClassVar[frozenset[str]] = TESTED_BELOW
 
     @pytest.fixture
     def make_storage(self) -> Callable[[str], Any]:

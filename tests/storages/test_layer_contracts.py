@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from tests.samples.file_operations import Unsynced
+from tests.samples.suites import TESTED_BELOW
 
-from perdure.fileops import FileOperations
 from perdure.ids import p64
 from perdure.storages import (
     BeforeStorage,
@@ -43,16 +44,6 @@ ENCRYPTED = {
     "test_the_file_is_taken_over_not_copied": "it is encrypted on its way, which makes another",
     "test_history_is_newest_first_and_as_long_as_asked": "sizes are those of encrypted records",
 }
-
-
-class Unsynced(FileOperations):
-    """What is tested here is what layers do; no crash will be asked about the files."""
-
-    def sync(self, descriptor: int) -> None:
-        pass
-
-    def sync_directory(self, path: Path) -> None:
-        pass
 
 
 class Layer(
@@ -179,19 +170,7 @@ class TestDemoOverDemoOverBeforeOverCompressedOverFile(Layer, BindingContract):
 
 
 class TestBeforeOverEncrypted(ReadOnlyContract):
-    tested_elsewhere: ClassVar[frozenset[str]] = frozenset(
-        {
-            "undo",
-            "iteration",
-            "record_iteration",
-            "restore",
-            "read_verification",
-            "external_gc",
-            "blobs",
-            "blob_restore",
-            "sealed_blobs",
-        }
-    )
+    tested_elsewhere: ClassVar[frozenset[str]] = TESTED_BELOW
 
     @pytest.fixture
     def make_storage(self) -> Callable[[str], Any]:

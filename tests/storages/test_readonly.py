@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from tests.samples.suites import TESTED_BELOW
 
 from perdure.capabilities import capabilities_of
 from perdure.errors import ReadOnlyError
@@ -22,21 +23,7 @@ OID = b"\0" * 7 + b"\x01"
 
 
 class TestReadOnlyOverMemory(ReadOnlyContract):
-    tested_elsewhere: ClassVar[frozenset[str]] = frozenset(
-        {
-            "undo",
-            "iteration",
-            "record_iteration",
-            "restore",
-            "read_verification",
-            "external_gc",
-            "counting",
-            "binding",
-            "batches",
-            "record_checking",
-        }
-        | {"blobs", "blob_restore"}
-    )
+    tested_elsewhere: ClassVar[frozenset[str]] = TESTED_BELOW
 
     @pytest.fixture
     def make_storage(self) -> Callable[[str], Any]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from tests.samples.file_operations import Unsynced
 
-from perdure.fileops import FileOperations
 from perdure.storages import FileStorage, MappingStorage, ReplicatingStorage, compressed, encrypted
 from perdure.testing.contract import (
     BatchContract,
@@ -23,16 +23,6 @@ from perdure.testing.contract import (
     StorageContract,
     UndoContract,
 )
-
-
-class Unsynced(FileOperations):
-    """What is tested here is what layers do; no crash will be asked about the files."""
-
-    def sync(self, descriptor: int) -> None:
-        pass
-
-    def sync_directory(self, path: Path) -> None:
-        pass
 
 
 class Replicated(

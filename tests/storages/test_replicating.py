@@ -31,7 +31,14 @@ from perdure.storages import (
 from perdure.testing.contract.records import cell, holder, references
 from perdure.testing.contract.suite import Clock
 from perdure.testing.contract.threads import PATIENCE_S, at_once
-from perdure.testing.contract.transactions import current, transactions, undo, undo_id, write
+from perdure.testing.contract.transactions import (
+    commit,
+    current,
+    transactions,
+    undo,
+    undo_id,
+    write,
+)
 
 A, B = p64(1), p64(2)
 BLOB = b"\x80\x03cZODB.blob\nBlob\nq\x01.\x80\x03N."
@@ -55,12 +62,7 @@ class Away:
 def store_blob(storage: Any, oid: bytes, content: bytes) -> bytes:
     path = Path(storage.temporaryDirectory(), content.decode())
     path.write_bytes(content)
-    transaction = TransactionMetaData()
-    storage.tpc_begin(transaction)
-    storage.storeBlob(oid, ZERO, BLOB, str(path), "", transaction)
-    storage.tpc_vote(transaction)
-    tid: bytes = storage.tpc_finish(transaction)
-    return tid
+    return commit(storage, lambda t: storage.storeBlob(oid, ZERO, BLOB, str(path), "", t)).tid
 
 
 def test_every_backup_gets_everything_in_order() -> None:

@@ -30,7 +30,7 @@ from perdure.storages import (
     encrypted,
 )
 from perdure.storages.sealedblobs import SealedBlobs
-from perdure.testing.contract.transactions import undo, undo_id
+from perdure.testing.contract.transactions import commit, undo, undo_id
 
 OID, TID = p64(0x1A), p64(1 << 57)
 CHUNK = 1 << 16
@@ -52,12 +52,7 @@ def opened(path: Path, blob_id: bytes) -> Any:
 def commit_blob(storage: Any, content: bytes, serial: bytes = ZERO) -> bytes:
     path = Path(storage.temporaryDirectory(), os.urandom(4).hex())
     path.write_bytes(content)
-    transaction = TransactionMetaData()
-    storage.tpc_begin(transaction)
-    storage.storeBlob(OID, serial, RECORD, str(path), "", transaction)
-    storage.tpc_vote(transaction)
-    tid: bytes = storage.tpc_finish(transaction)
-    return tid
+    return commit(storage, lambda t: storage.storeBlob(OID, serial, RECORD, str(path), "", t)).tid
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 77])
