@@ -1,6 +1,6 @@
 """From changed objects to records: what becomes of them when that fails, or is done twice."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 import transaction
 
 from perdure import DB, PersistentMapping
-from perdure.errors import ConflictError
+from perdure.errors import ConflictError, ConnectionStateError
 from perdure.ids import ZERO
 
 
@@ -72,6 +72,77 @@ def test_an_object_registered_twice_is_stored_as_it_is_at_last(db: Any) -> None:
         connection.cacheMinimize()
         assert obj["n"] == 3
         assert obj._p_serial == db.lastTransaction()
+
+
+class Meanwhile:
+    """Does something whenever it is pickled."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do = do
+
+    def __reduce__(self) -> Any:
+        self._do()
+        return Meanwhile, (None,)
+
+
+class AskedForItsState:
+    """Does something whenever it is asked for its state."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do = do
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._do()
+        return {}
+
+
+@pytest.mark.parametrize("store", ["commit", "savepoint"])
+@pytest.mark.parametrize("meanwhile", ["commit", "savepoint", "rollback"])
+def test_nothing_is_stored_or_taken_back_in_the_midst_of_storing(
+    db: Any, store: str, meanwhile: str
+) -> None:
+    with closing(opened(db)) as connection:
+        root, manager = connection.root(), connection.transaction_manager
+        root.update(one=PersistentMapping(), two=PersistentMapping())
+        commit(connection)
+        if meanwhile == "rollback":
+            root["one"]["n"] = 0
+            do = connection.savepoint().rollback
+        else:
+            do = getattr(manager, meanwhile)
+        root["one"]["text"] = ["x" * 100_000, Meanwhile(do)]
+        root["two"]["text"] = ["y" * 100_000, PersistentMapping()]
+        with pytest.raises(ConnectionStateError, match=r"stores objects|joined"):
+            getattr(manager, store)()
+        manager.abort()
+        root["two"]["n"] = 2
+        commit(connection)
+        connection.cacheMinimize()
+        assert (dict(root["one"]), dict(root["two"])) == ({}, {"n": 2})
+
+
+def test_a_savepoint_that_is_refused_in_the_midst_of_a_commit_takes_nothing_from_it(
+    db: Any,
+) -> None:
+    with closing(opened(db)) as connection:
+        root = connection.root()
+        root.update((name, PersistentMapping()) for name in "abc")
+        commit(connection)
+        refused = []
+
+        def save() -> None:
+            root["c"]["n"] = 1
+            try:
+                connection.savepoint()
+            except ConnectionStateError as error:
+                refused.append(error)
+
+        for name in "abc":
+            root[name]["meanwhile"] = AskedForItsState(save)
+        commit(connection)
+        assert refused
+        connection.cacheMinimize()
+        assert all("meanwhile" in root[name] for name in "abc")
 
 
 def test_what_is_stored_as_new_is_known_until_the_end(db: Any) -> None:

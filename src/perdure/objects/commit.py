@@ -83,6 +83,7 @@ class Commit:
 
     def commit(self) -> None:
         """Store what changed, or what the savepoints hold."""
+        self._refuse_while_storing("commit")
         if self.savepoints is not None:
             self.save()
             self._storer.store_saved(self.savepoints)
@@ -158,7 +159,11 @@ class Commit:
         self._connection.read_from(self.storage)
 
     def save(self) -> Mark:
-        """Write what changed since the last savepoint; return the moment to come back to."""
+        """Write what changed since the last savepoint; return the moment to come back to.
+
+        Raises `ConnectionStateError` in the midst of storing.
+        """
+        self._refuse_while_storing("make a savepoint")
         savepoints = self.open_savepoints()
         changes = self._changes
         self._storer.store_changed()
@@ -168,6 +173,7 @@ class Commit:
 
     def rollback(self, mark: Mark) -> None:
         """Take everything back to what it was at `mark`."""
+        self._refuse_while_storing("roll back")
         if self.savepoints is None:
             raise ConnectionStateError("this savepoint's transaction is over")
         self._forget_changes()
@@ -176,6 +182,14 @@ class Commit:
         stored, uncreated = self.savepoints.reset(mark)
         self._forget_created(uncreated)
         self.cache.invalidate(stored)
+
+    def _refuse_while_storing(self, what: str) -> None:
+        # What it stores would be in the savepoint alone, and what is stored now not in it.
+        if self._storer.is_storing:
+            raise ConnectionStateError(
+                f"cannot {what} while {self._connection!r} stores objects: "
+                "something does so that runs meanwhile, as a __getstate__ or a __reduce__"
+            )
 
     def _verify_reads(self) -> None:
         # BTrees rely on this, and ZODB's file storage can do it without declaring it.

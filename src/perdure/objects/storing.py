@@ -36,7 +36,9 @@ class Storer:
 
     `storage` is the connection's snapshot, `cache` its object cache, `writer`
     makes its records. Objects of more than `large_record_size` bytes get a
-    warning. While there are `savepoints`, records go there.
+    warning. While there are `savepoints`, records go there. `is_storing` says that
+    changed objects are being stored: what they do meanwhile, as in `__getstate__`,
+    must not have them stored again.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Storer:
         large_record_size: int,
     ) -> None:
         self.savepoints: SavepointStore | None = None
+        self.is_storing = False
         self._storage = storage
         self._changes = changes
         self._writer = writer
@@ -97,7 +100,11 @@ class Storer:
         """Store every object that is registered and changed or new, and what that leads to."""
         stored = self._changes.stored
         before = len(stored)
-        self._store_objects(tuple(self._changes.registered))
+        self.is_storing = True
+        try:
+            self._store_objects(tuple(self._changes.registered))
+        finally:
+            self.is_storing = False
         self._flush()
         self._counters.stores += len(stored) - before
 
