@@ -93,6 +93,8 @@ TARGETS = (
 
 
 BOUNDS = (
+    Bound("import the package", "import", "small", "package", 0.1),
+    Bound("import its database and file storage", "import", "small", ""),
     Bound("open 1,000,000 objects, closed properly", "open", "large", "", 0.5),
     Bound("open 1,000,000 objects, after ``kill -9``", "open-killed", "large", "", 0.5),
     Bound("the longest commit beside a pack of 300,000", *_PACK_COMMITS, "longest", 0.1),

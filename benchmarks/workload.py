@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 from benchmarks.engines import Engine
 
@@ -23,6 +24,7 @@ __all__ = [
     "Sample",
     "Sizes",
     "Stopwatch",
+    "Watcher",
     "WorkNotDoneError",
     "Workload",
     "check",
@@ -111,6 +113,14 @@ def workload(
     return register
 
 
+class Watcher(Protocol):
+    """Is told when what is timed begins, and when it has ended."""
+
+    def begin(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+
 class Stopwatch:
     """Times the block it is entered for, with the garbage of before collected.
 
@@ -119,16 +129,21 @@ class Stopwatch:
     """
 
     collecting = True  # of the whole run, set by the command line
+    watcher: ClassVar["Watcher | None"] = None  # set by who makes a profile
 
     def __enter__(self) -> "Stopwatch":
         gc.collect()
         if not self.collecting:
             gc.disable()
+        if self.watcher is not None:
+            self.watcher.begin()
         self._start = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = time.perf_counter() - self._start
+        if self.watcher is not None:
+            self.watcher.finish()
         gc.enable()
 
     def sample(self, operations: float) -> Sample:

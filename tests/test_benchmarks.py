@@ -1,8 +1,11 @@
 """The benchmark runs, checks its work, and reports what it measured."""
 
+import contextlib
 import importlib
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -424,6 +427,35 @@ def test_the_cost_of_a_tests_database_is_measured_for_each_size() -> None:
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
     assert [row[0] for row in rows] == ["10", "1,000", "10,000"]
     assert all(float(row[-1]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("engine", ["perdure", "zodb"])
+def test_a_profile_says_whose_code_a_commit_runs(engine: str) -> None:
+    done = run("commit", "--engine", engine, "--seconds=0.05", program="benchmarks.profiles")
+    assert done.returncode == 0, done.stderr
+    heading, *lines = done.stdout.splitlines()
+    assert re.fullmatch(
+        rf"commit, {engine}: \S+ .s, of which syncs \S+ .s; processor \S+ .s", heading
+    )
+    parts = {line[2:38].strip() for line in lines}
+    assert {"Python code", {"perdure": "perdure.storages", "zodb": "ZODB"}[engine]} <= parts
+    assert "library" in parts or lines[-1].startswith(("there is no perf", "perf does not work"))
+
+
+def test_a_profile_does_without_perf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.profiles import main
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        main(["conflict", "history", "--seconds=0.01", f"--place={tmp_path}"])
+    lines = output.getvalue().splitlines()
+    assert [line.split(",")[0] for line in lines if ", of which syncs" in line] == [
+        "conflict",
+        "history",
+    ]
+    assert lines.count("there is no perf") == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_memory_of_an_open_storage_is_measured_for_each_engine() -> None:
