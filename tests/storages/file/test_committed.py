@@ -4,15 +4,18 @@ import errno
 import os
 import random
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from perdure.errors import CorruptDataError, FileAccessError, UndoError
-from perdure.ids import p64
+from perdure.ids import after, p64
 from perdure.storages.file import FileStorage
 from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.datafile import DataFile
+from perdure.storages.file.encoding import Metadata, encode
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.reader import View
 from perdure.testing.contract.records import cell
@@ -92,6 +95,30 @@ def test_an_undo_of_what_was_changed_since_is_looked_at_one_by_one(storage: File
     assert committed(storage).plan_undone(tid) is None
     with pytest.raises(UndoError):
         committed(storage).plan_undone(p64(1))
+
+
+class Twice(dict[bytes, Any]):
+    """A plan that writes each of its records twice."""
+
+    def items(self) -> Any:
+        return [item for item in super().items() for _ in range(2)]
+
+
+def test_an_object_that_a_transaction_has_twice_is_looked_at_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "data.fs"
+    with closing(FileStorage(path, operations=Unsynced())) as storage:
+        tid = write(storage, {A: cell(1)}).tid
+        end, current = storage.getSize(), storage._opened().index.get(A)
+    planned = Twice({A: (cell(2), None, current)})
+    nothing = Metadata(b"", b"", b"")
+    encoded = encode(after(tid), nothing, planned, end, end, b" ", in_memory=False)
+    with path.open("ab") as file:
+        for pieces in encoded.pieces:
+            file.writelines(pieces)
+    with closing(FileStorage(path, operations=Unsynced())) as storage:
+        assert committed(storage).plan_undone(after(tid)) is None
+        undo(storage, undo_id(storage))
+        assert storage.load(A).data == cell(1)
 
 
 def test_a_damaged_transaction_is_not_undone(storage: FileStorage, tmp_path: Path) -> None:
