@@ -46,7 +46,8 @@ def next_tid(last: bytes, now_s: float | None = None) -> bytes:
 
 def time_of(tid: bytes) -> float:
     """Return the moment of `tid` in seconds since 1970, UTC."""
-    return float(TimeStamp(tid).timeTime())
+    seconds: float = TimeStamp(tid).timeTime()
+    return seconds
 
 
 def tid_from_datetime(moment: datetime) -> bytes:

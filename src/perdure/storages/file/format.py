@@ -47,6 +47,8 @@ from perdure.ids import oid_repr
 Path = str | PathLike[str]
 
 __all__ = [
+    "BARE_FIELD",
+    "BARE_FIELD_SIZE",
     "CRC",
     "MAGIC",
     "MAX_FIELD_SIZE",
@@ -61,7 +63,6 @@ __all__ = [
     "TransactionHeader",
     "check_metadata",
     "extension_field_size",
-    "extension_in",
     "mended_trailer",
     "pack_extension",
     "pack_transaction_head",
@@ -90,6 +91,11 @@ CRC: Final = Struct(">I")
 _TRAILER_MAGIC: Final = b"\xf7Perdure"
 _TRAILER: Final = Struct(">8sQQQI")
 TRAILER_SIZE: Final = _TRAILER.size
+
+BARE_FIELD: Final = NO_EXTENSION + _TRAILER_MAGIC
+"""How an extension field begins that has a trailer and no extension."""
+
+BARE_FIELD_SIZE: Final = len(NO_EXTENSION) + TRAILER_SIZE
 
 
 class TransactionHeader(NamedTuple):
@@ -184,15 +190,6 @@ def split_extension(field: bytes) -> tuple[bytes, Trailer | None]:
     trailer = Trailer._make(_TRAILER.unpack_from(field, at)[1:])
     extension = field[:at]
     return (b"" if extension == NO_EXTENSION else extension), trailer
-
-
-def extension_in(field: bytes) -> bytes:
-    """Return the extension that an extension field holds, whether or not a trailer follows it."""
-    at = len(field) - TRAILER_SIZE
-    if at < 0 or not field.startswith(_TRAILER_MAGIC, at):
-        return field
-    extension = field[:at]
-    return b"" if extension == NO_EXTENSION else extension
 
 
 def mended_trailer(field: bytes, position: int, length: int) -> tuple[int, bytes] | None:

@@ -8,7 +8,12 @@ from perdure import native
 from perdure.clock import time_of
 from perdure.errors import CorruptDataError, POSKeyError
 from perdure.storages import undolog
-from perdure.storages.file.format import RECORD_HEADER, TRANSACTION_HEADER, extension_in
+from perdure.storages.file.format import (
+    BARE_FIELD,
+    BARE_FIELD_SIZE,
+    RECORD_HEADER,
+    TRANSACTION_HEADER,
+)
 from perdure.storages.file.iterate import backward, read_transaction
 from perdure.storages.file.reader import View
 
@@ -93,7 +98,9 @@ def _pure_history(
         extension = note + note_size
         if extension + extension_size > at:
             break
-        if extension_size and extension_in(data[extension : extension + extension_size]):
+        if extension_size and not (
+            extension_size == BARE_FIELD_SIZE and data.startswith(BARE_FIELD, extension)
+        ):
             break
         found.append(
             {
