@@ -568,9 +568,9 @@ static PyObject *imported(const char *module_name, const char *name) {
 }
 
 static int prepare(void) {
-    cPersistenceCAPIstruct *persistence = PyCapsule_Import(CAPI_CAPSULE_NAME, 0);
+    cPersistenceCAPIstruct *persistence = import_persistence();
     if (persistence == NULL)
-        return FAILED; /* an ImportError: objects of the Python version have no such structure */
+        return FAILED;
     persistent_type = (PyTypeObject *)Py_NewRef((PyObject *)persistence->pertype);
     modules = Py_XNewRef(PyImport_GetModuleDict());
     dispatch_table = imported("copyreg", "dispatch_table");

@@ -12,9 +12,8 @@
 #include <string.h>
 
 #define DONT_USE_CPERSISTENCECAPI
-#include <persistent/cPersistence.h>
-
 #include "buckets.h"
+#include "persistence.h"
 
 /* What writing comes to. FAILED: an exception is set. HAND_OVER: none is. */
 enum outcome { DONE = 0, FAILED = -1, HAND_OVER = -2 };

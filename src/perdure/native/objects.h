@@ -11,7 +11,7 @@
 #include <string.h>
 #include <structmember.h>
 
-#include <persistent/cPersistence.h>
+#include "persistence.h"
 
 #ifdef Py_GIL_DISABLED
 #error "this relies on the GIL; without it, Perdure uses what it has in Python"
@@ -23,7 +23,7 @@ typedef struct {
 
 /* Find the C implementation of persistent; -1 with an ImportError where there is none. */
 static int find_persistent(void) {
-    cPersistenceCAPI = PyCapsule_Import("persistent.cPersistence.CAPI", 0);
+    cPersistenceCAPI = import_persistence();
     return cPersistenceCAPI == NULL ? -1 : 0;
 }
 
