@@ -197,48 +197,50 @@ class RecordPickler:
     `start` begins a record with an empty memo, or with one that stands for what
     the caller writes in front; each `dump` returns the bytes of one more pickle
     of that record. `forget` ends it, and lets go of all that the memo holds.
+
+    Who cannot afford a call of `dump_behind` does what that does, with the parts of it.
     """
 
-    __slots__ = ("_chunks", "_pickler", "_sink")
+    __slots__ = ("chunks", "pickler")
 
     def __init__(self, persistent_id: PersistentId) -> None:
-        self._sink = _Chunks()
-        self._chunks = self._sink.chunks
-        self._pickler = _Pickler(self._sink, PROTOCOL)
-        self._pickler.persistent_id = persistent_id
+        sink = _Chunks()
+        self.chunks = sink.chunks
+        self.pickler = _Pickler(sink, PROTOCOL)
+        self.pickler.persistent_id = persistent_id
 
     def start(self, memo: Memo | None = None) -> None:
         if memo is None:
-            self._pickler.clear_memo()
+            self.pickler.clear_memo()
         else:
-            self._pickler.memo = memo
+            self.pickler.memo = memo
 
     def dump(self, value: Any) -> bytes:
         try:
-            self._pickler.dump(value)
-            return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+            self.pickler.dump(value)
+            return b"".join(self.chunks)
         finally:
-            self._chunks.clear()
+            self.chunks.clear()
 
     def dump_behind(self, memo: Memo | None, value: Any) -> bytes:
         """Return the bytes of a pickle that goes behind what `memo` stands for; all in one."""
-        pickler, chunks = self._pickler, self._chunks
+        pickler, chunks = self.pickler, self.chunks
         if memo is not None:
             pickler.memo = memo
         try:
             pickler.dump(value)
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return b"".join(chunks)
         finally:
             chunks.clear()
             pickler.clear_memo()
 
     def memo(self) -> Memo:
         """Return a copy of the memo."""
-        memo: Memo = self._pickler.memo.copy()
+        memo: Memo = self.pickler.memo.copy()
         return memo
 
     def forget(self) -> None:
-        self._pickler.clear_memo()
+        self.pickler.clear_memo()
 
 
 class _Nowhere:

@@ -96,21 +96,30 @@ class RecordWriter:
 
     def _make_serialize(self) -> Callable[[Any], bytes]:
         """Return `serialize` without native code: called for each object, so made of locals."""
-        head_of, dump, explain = self._heads.get, self._pickler.dump_behind, self._explain
-        anew = self._serialize
+        head_of, anew, explain = self._heads.get, self._serialize, self._explain
+        pickler, chunks = self._pickler.pickler, self._pickler.chunks
+        dump, join, clear, clear_memo = pickler.dump, b"".join, chunks.clear, pickler.clear_memo
 
         def serialize(obj: Any) -> bytes:
             head = head_of(type(obj))
             if head is None:
                 return anew(obj)
+            start, memo = head
             state = obj.__getstate__()
+            # What `dump_behind` does.
+            if memo is not None:
+                pickler.memo = memo
             try:
-                data = dump(head[1], state)
+                dump(state)
+                data = join(chunks)
             except BaseException as error:
                 explain(error, obj, state)
                 raise
+            finally:
+                clear()
+                clear_memo()
             # Not `in`: with bytes, that fails to take them for a number first.
-            return head[0] + (data if data.find(OURS) < 0 else with_stored_names(data))
+            return start + (data if data.find(OURS) < 0 else with_stored_names(data))
 
         return serialize
 
@@ -172,13 +181,13 @@ class RecordWriter:
         """Return the pickler's `persistent_id`: called for every value, so made of locals."""
         plain: set[type] = {type}
         bare: dict[type, bool] = {}
-        jar = self._jar
-        reference_to, adopt = self._reference_to, self._adopt
+        jar, new_oid, found = self._jar, self._new_oid, self.found
+        reference_to = self._reference_to
 
         def persistent_id(obj: Any) -> Any:
-            cls = type(obj)
-            if cls in plain:
+            if type(obj) in plain:
                 return None
+            cls = type(obj)
             by_oid = bare.get(cls)
             if by_oid is None:
                 kind = _kind_of(obj, cls)
@@ -189,8 +198,10 @@ class RecordWriter:
                     return None
                 by_oid = bare[cls] = kind is _BARE
             oid = obj._p_oid
-            if oid is None:
-                oid = adopt(obj)
+            if oid is None:  # as `_adopt` does
+                oid = obj._p_oid = new_oid()
+                obj._p_jar = jar
+                found.append(obj)
             elif obj._p_jar is not jar:
                 return reference_to(obj)
             return oid if by_oid else (oid, cls)
