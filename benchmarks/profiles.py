@@ -27,7 +27,7 @@ from benchmarks.syncs import watched
 from benchmarks.workload import WORKLOADS, Prepare, Round, Sample, Stopwatch, check
 from benchmarks.workloads.commits import fill_groups
 
-__all__ = ["main"]
+__all__ = ["INSTEAD", "NAMES", "main"]
 
 COMMITS = 200  # in a round
 SHOWN = 0.015  # parts with less of the samples are others
@@ -88,6 +88,8 @@ def _conflict(engine: Engine, directory: Path, _size: int) -> Iterator[Round]:
 
 
 OWN: dict[str, Prepare] = {"commit": _commit, "conflict": _conflict}
+INSTEAD = {"commit-1": "commit", "commit-beside-readers": "commit", "conflicts": "conflict"}
+"""Which profile shows what bounds a workload that has several threads."""
 LARGE = ("tree-insert", "tree-lookup", "tree-scan")  # whose target is of the large size
 NAMES = (*OWN, "add", "update", "read-again", "history", "undo", *LARGE)
 
@@ -95,21 +97,24 @@ NAMES = (*OWN, "add", "update", "read-again", "history", "undo", *LARGE)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Look, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profiles", description=__doc__)
-    parser.add_argument("names", nargs="+", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES)}; or all")
     parser.add_argument(
         "--engine", choices=[PEER, NATIVE, PURE], default=NATIVE, help="(default: %(default)s)"
     )
     parser.add_argument(
-        "--seconds", type=float, default=5.0, help="of processor time (default: %(default)s)"
+        "--seconds", type=float, default=2.0, help="of processor time (default: %(default)s)"
     )
     parser.add_argument("--place", type=Path, help="directory on the disk to use")
     options = parser.parse_args(arguments)
+    for name in options.names:
+        if name not in NAMES:
+            parser.error(f"no profile {name!r}; there are {', '.join(NAMES)}")
     logging.disable()
     engine = ENGINES[options.engine]
     os.environ.update(engine.environment)
     allocator.settle()
     import_module("benchmarks.workloads")  # registers them
-    for name in options.names:
+    for name in options.names or NAMES:
         with tempfile.TemporaryDirectory(prefix="perdure-", dir=options.place) as place:
             _profile(name, engine, Path(place), options.seconds)
 
@@ -155,7 +160,7 @@ def _table(heading: str, samples: Counter[str], processor_s: float) -> str:
             lines.append(_line(part, count / total, processor_s))
     if others:
         lines.append(_line("others", others / total, processor_s))
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 def _line(part: str, share: float, processor_s: float) -> str:

@@ -149,7 +149,7 @@ class _Perf:
             check=True,
         ).stdout
         found: Counter[str] = Counter()
-        for line in told.splitlines():
+        for line in told.replace(" (deleted)", "").splitlines():  # built anew meanwhile
             _place, _space, rest = line.strip().partition(" ")
             symbol, _space, library = rest.rpartition(" ")
             found[_part(Path(library.strip("()")).name, symbol)] += 1

@@ -354,6 +354,32 @@ def test_a_table_shows_times_that_are_bounded() -> None:
     assert cells[4:] == ["100 ms", "200 ms", "**50 ms**", "300 ms, misses"]
 
 
+def test_whatever_misses_has_a_limit_and_a_profile_that_shows_it() -> None:
+    import benchmarks.workloads  # noqa: F401  registers them
+    from benchmarks.engines import NATIVE, PURE
+    from benchmarks.limits import limit
+    from benchmarks.profiles import INSTEAD, NAMES
+    from benchmarks.targets import TARGETS
+
+    explanation = ROOT / "docs" / "explanation"
+    profiles = {
+        NATIVE: (explanation / "profiles.txt").read_text(),
+        PURE: (explanation / "profiles_pure.txt").read_text(),
+    }
+    rows = (ROOT / "benchmarks" / "README.rst").read_text().split("   * - ")
+    reached = {row.splitlines()[0]: row for row in rows if row.count("\n     -") == 4}
+    missed = 0
+    for target in TARGETS:
+        cells = reached[target.title].splitlines()
+        for engine, cell in ((NATIVE, cells[2]), (PURE, cells[4])):
+            if cell.endswith("misses"):
+                missed += 1
+                assert limit(target.workload, target.metric, engine) != "not known yet", target
+                profile = INSTEAD.get(target.workload, target.workload)
+                assert profile not in NAMES or f"{profile}, {engine}: " in profiles[engine]
+    assert missed > 0
+
+
 def test_not_slower_allows_for_what_equal_things_differ_by() -> None:
     from benchmarks.targets import reached
 
