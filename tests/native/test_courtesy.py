@@ -1,15 +1,18 @@
 """Calls of the system, in C; that they bring a turn soon is tested with objects."""
 
 import os
-import signal
+import shutil
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 
 from perdure.fileops import FileOperations, write_all
+from processes import python
 
 courtesy = pytest.importorskip("perdure.native._courtesy", reason="it is not built")
 
@@ -52,9 +55,9 @@ def test_of_many_pieces_it_takes_the_first_ones(descriptor: int, tmp_path: Path)
 
 
 def test_it_syncs_files_and_their_descriptors(descriptor: int, tmp_path: Path) -> None:
-    courtesy.sync(descriptor)
     with (tmp_path / "file").open("rb") as file:
-        courtesy.sync(file)
+        for each in (descriptor, file):
+            assert courtesy.sync(each) is os.fdatasync(each) is None
 
 
 def test_it_reads_as_the_system_does(descriptor: int) -> None:
@@ -112,25 +115,79 @@ def test_what_it_could_not_write_is_free_again(descriptor: int) -> None:
     piece.extend(b"more")  # refused while somebody holds it
 
 
-def test_a_signal_does_not_end_a_call(tmp_path: Path) -> None:
-    came: list[int] = []
+# What a file of this machine would hardly ever do.
+INTERRUPTING = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/uio.h>
 
-    def note(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
+int interruptions; /* that are still to come */
 
-    before = signal.signal(signal.SIGALRM, note)
-    descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+#define INTERRUPTED(type, name, parameters, arguments)        \
+    type name parameters {                                    \
+        type(*real) parameters = dlsym(RTLD_NEXT, #name);     \
+        if (interruptions == 0) return real arguments;        \
+        interruptions--;                                      \
+        raise(SIGUSR1);                                       \
+        errno = EINTR;                                        \
+        return -1;                                            \
+    }
+
+INTERRUPTED(int, fdatasync, (int f), (f))
+INTERRUPTED(ssize_t, pread, (int f, void *to, size_t n, long at), (f, to, n, at))
+INTERRUPTED(ssize_t, pread64, (int f, void *to, size_t n, off64_t at), (f, to, n, at))
+INTERRUPTED(ssize_t, pwritev, (int f, const struct iovec *of, int n, long at), (f, of, n, at))
+INTERRUPTED(ssize_t, pwritev64, (int f, const struct iovec *of, int n, off64_t at), (f, of, n, at))
+"""
+
+INTERRUPTED = """
+import ctypes, os, signal, sys
+from perdure.native import _courtesy as courtesy
+
+interruptions = ctypes.c_int.in_dll(ctypes.CDLL(None), "interruptions")
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+came = []
+signal.signal(signal.SIGUSR1, lambda *_: came.append(1))
+for call, *args in [(courtesy.write, [b"1", b"2"], 1), (courtesy.sync,), (courtesy.read, 9, 0)]:
+    interruptions.value = 3
+    print(call(file, *args), len(came))
+
+def refuse(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGUSR1, refuse)
+for call, *args in [(courtesy.write, [b"never"], 9), (courtesy.sync,), (courtesy.read, 9, 0)]:
+    interruptions.value = 1
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-        for _ in range(20):
-            assert courtesy.write(descriptor, [bytes(1 << 16)] * 8, 0) == 8 << 16
-            courtesy.sync(descriptor)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)  # one may be on its way
-        signal.signal(signal.SIGALRM, before)
-        os.close(descriptor)
-    assert came
+        call(file, *args)
+    except KeyboardInterrupt:
+        print("ended")
+print(os.path.getsize(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="calls of the system are replaced by the loader"
+)
+def test_a_signal_does_not_end_a_call_unless_its_handler_raises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no compiler {compiler}")
+    source, library = tmp_path / "interrupting.c", tmp_path / "interrupting.so"
+    source.write_text(INTERRUPTING)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    preloaded = os.environ.get("LD_PRELOAD", "")
+    monkeypatch.setenv("LD_PRELOAD", f"{preloaded} {library}")
+    done = python("-c", INTERRUPTED, str(tmp_path / "file"))
+    assert done.stderr == ""
+    assert done.stdout.split("\n") == [
+        *("2 3", "None 6", "b'\\x0012' 9"),
+        *("ended", "ended", "ended", "3", ""),
+    ]
 
 
 def test_it_tells_which_file_a_path_stands_for(descriptor: int, tmp_path: Path) -> None:
@@ -154,7 +211,11 @@ def test_it_tells_which_file_a_path_stands_for(descriptor: int, tmp_path: Path) 
 
 
 def test_it_knows_files_of_this_machine_and_no_others(descriptor: int) -> None:
-    assert courtesy.is_local(descriptor) in (True, False)
+    assert isinstance(courtesy.is_local(descriptor), bool)
+    if sys.platform == "linux":
+        in_memory = os.memfd_create("file")
+        assert courtesy.is_local(in_memory) is True
+        os.close(in_memory)
     reading, writing = os.pipe()
     assert courtesy.is_local(reading) is False
     os.close(reading)
