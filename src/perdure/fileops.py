@@ -77,10 +77,17 @@ class FileOperations:
 
 
 def write_all(
-    operations: FileOperations, descriptor: int, pieces: Sequence[bytes], position: int
+    operations: FileOperations,
+    descriptor: int,
+    pieces: Sequence[bytes],
+    position: int,
+    size: int | None = None,
 ) -> int:
-    """Write `pieces` from `position` on, whatever it takes; return the position behind them."""
-    left = sum(map(len, pieces))
+    """Write `pieces` from `position` on, whatever it takes; return the position behind them.
+
+    `size` is that of all of them together, where it is known.
+    """
+    left = sum(map(len, pieces)) if size is None else size
     while left:
         written = operations.write(descriptor, pieces, position)
         if not written:

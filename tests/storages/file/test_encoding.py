@@ -31,7 +31,7 @@ def test_a_transaction_has_these_bytes() -> None:
         p64(3): (None, 120, 200),  # undone
         p64(4): (None, None, 300),  # deleted
     }
-    encoded = encode(TID, Metadata(b"me", b"why", b"\x80\x03}q\x00."), plan, 400, 350)
+    encoded = encode(TID, Metadata(b"me", b"why", b"\x80\x03}q\x00."), plan, 400, 350, b"c")
 
     length = 23 + 2 + 3 + 6 + 36 + (42 + 3) + (42 + 3) + (42 + 8) + (42 + 8)
     first = 400 + 23 + 2 + 3 + 6 + 36
@@ -96,8 +96,8 @@ def test_spooled_records_are_written_like_others(tmp_path: Path) -> None:
     plan = {p64(n): (b"%d" % n * 100_000, None, None) for n in range(1, 30)}
     spooled = {oid: (spool.keep(data), None, None) for oid, (data, _, _) in plan.items()}
 
-    assert joined(encode(TID, NOTHING, spooled, 4, 4, in_memory=False)) == joined(
-        encode(TID, NOTHING, plan, 4, 4)
+    assert joined(encode(TID, NOTHING, spooled, 4, 4, b" ", in_memory=False)) == joined(
+        encode(TID, NOTHING, plan, 4, 4, b" ")
     )
 
 

@@ -137,11 +137,11 @@ def in_one_sync(path: Path) -> list[int]:
     storage = FileStorage(path)
     committer = storage._committer
     assert committer is not None
-    durable = committer._queue._durable
+    durable = committer._queue.durable
     for number in range(3):
         write(storage, {OID: cell(f"group {number}")})
         ends.append(storage.getSize())
-        committer._queue._durable = durable
+        committer._queue.durable = durable
     storage.close()
     path.with_name("data.fs.index").unlink()
     return ends

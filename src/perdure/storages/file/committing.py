@@ -13,7 +13,6 @@ when the storage is opened.
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,8 +106,6 @@ class Committer:
         """Returns what a transaction that may still add to it has planned and brings so far."""
         self._commits = 0  # and packs: whatever makes the plans of others stale
         self.bind: Bind | None = None  # what a layer above makes of records
-        self.syncs = 0
-        self.sync_s = 0.0
         self._file_lock = threading.Lock()  # for moments; the gate's is held through a commit
         self._settled = settled
         self._cut = not settled  # was there something, at the last sync?
@@ -119,6 +116,16 @@ class Committer:
     def why_closed(self) -> str:
         """Why everything is refused; "" while it is not."""
         return self._why_closed
+
+    @property
+    def syncs(self) -> int:
+        """How many syncs commits have waited for."""
+        return self._queue.syncs
+
+    @property
+    def sync_s(self) -> float:
+        """How long they took, in seconds."""
+        return self._queue.sync_s
 
     @property
     def transaction(self) -> Any:
@@ -153,37 +160,40 @@ class Committer:
         Raises `FileAccessError` if the file cannot take it; then nothing of it is there.
         """
         with self._gate.voting(transaction) as draft:
-            self._clear_the_end()
-            records, changes = self._records, draft.changes
-            changes.plan_again(
-                self._commits, records, records.lately(self._commits - changes.basis)
-            )
-            draft.tid = self._gate.next_tid(draft.tid)
-            planned, bind = draft.changes.planned, self.bind
+            end, changes, bind = self._end, draft.changes, self.bind
+            if end.unfinished or self._cut or not self._settled:
+                self._clear_the_end()
+            if changes.basis != self._commits:
+                self._plan_again(changes)
+            tid = draft.tid = self._gate.next_tid(draft.tid)
             encoded = draft.encoded = encode(
-                draft.tid,
+                tid,
                 draft.metadata,
-                planned if bind is None else bound(planned, draft.tid, bind),
-                self._end.position,
+                changes.planned if bind is None else bound(changes.planned, tid, bind),
+                end.position,
                 self._queue.durable,
-                in_memory=draft.spool.empty,
+                draft.status,
+                draft.spool.empty,
             )
-            self._check_quota(encoded.end)
+            if self._quota is not None and encoded.end > self._quota:
+                raise self._over_quota(encoded.end)
             if not encoded.sealed:
                 # What stands before a transaction without a trailer counts as complete.
-                self._queue.make_durable(self._end.position)
-            self._place_blobs(draft)
+                self._queue.make_durable(end.position)
+            if draft.blobs is not None:
+                self._place_blobs(draft, draft.blobs)
             with self._file_lock:
-                self._refuse_if_closed()
+                if self._why_closed:
+                    raise StorageClosedError(self._why_closed)
                 self._refuse_if_replaced()
-                if encoded.sealed and self._end.keeps(encoded):
-                    draft.kept = encoded.finished(draft.status)
+                if encoded.sealed and end.keeps(encoded):
+                    draft.kept = encoded.whole
                 else:
-                    self._append(encoded, draft.tid)
+                    self._append(encoded, tid)
             if not encoded.sealed:
                 # Torn, it could pass for complete: all of it goes before the status.
                 self._queue.make_durable(EVERYTHING)
-        return draft.changes.resolved
+        return changes.resolved
 
     def finish(self, transaction: HasMetaData, func: Callable[[bytes], object] | None) -> bytes:
         """Make the transaction count; return its tid when it is durable and visible.
@@ -191,14 +201,15 @@ class Committer:
         `func` is called with the tid when it is durable and not yet visible.
         """
         with self._gate.finishing(transaction) as draft, self._file_lock:
-            self._refuse_if_closed()
-            encoded, queue = draft.encoded, self._queue
+            if self._why_closed:
+                raise StorageClosedError(self._why_closed)
+            encoded, queue, end = draft.encoded, self._queue, self._end
             if not draft.kept:
                 try:
-                    self._end.finish(encoded, draft.status)
+                    end.finish(encoded, draft.status)
                 except OSError as error:
                     raise self._fail(error) from error
-            self._end.position = encoded.end
+            end.position = encoded.end
             written = Written(draft.tid, encoded.positions, encoded.end, func, draft.kept)
             # First: who finds its records must not take their tid for an older one.
             self._records.follow(encoded.position, draft.tid, encoded.positions)
@@ -248,7 +259,9 @@ class Committer:
         Raises `FileAccessError`, and refuses everything from then on, if it is not certain
         that it keeps that place.
         """
+        before = self._queue
         self._use(view)
+        self._queue.syncs, self._queue.sync_s = before.syncs, before.sync_s
         self._commits += 1
         # After a crash the name may stand for the old file again, without
         # whatever would be committed to the new one.
@@ -257,28 +270,29 @@ class Committer:
     def _use(self, view: View) -> None:
         self._view = view
         self._end = FileEnd(self._operations, view.file, view.end, self._reserve_bytes, self._quota)
-        self._queue: CommitQueue = CommitQueue(
-            view.end, self._end.write, self._sync, self._publish, self._fail
-        )
+        sync = partial(self._operations.sync, view.file.descriptor)
+        self._queue = CommitQueue(view.end, self._end.write, sync, self._publish, self._fail)
         self._records = CommittedRecords(view, self._queue)
 
-    def _place_blobs(self, draft: Draft) -> None:
-        if draft.blobs is not None:
-            reverted = {
-                oid: self._records.tid_at(oid, place)
-                for oid, place in draft.changes.reverted().items()
-            }
-            draft.blobs.place(draft.tid, draft.changes.planned, reverted)
+    def _plan_again(self, changes: Changes[int]) -> None:
+        """Make sure of a plan that does not know of all commits; raises what planning does."""
+        records = self._records
+        changes.plan_again(self._commits, records, records.lately(self._commits - changes.basis))
+
+    def _place_blobs(self, draft: Draft, blobs: StagedBlobs) -> None:
+        reverted = {
+            oid: self._records.tid_at(oid, place) for oid, place in draft.changes.reverted().items()
+        }
+        blobs.place(draft.tid, draft.changes.planned, reverted)
 
     def _has_blob(self, oid: bytes, place: int) -> bool:
         return self._blobs is not None and self._blobs.has(oid, self._records.tid_at(oid, place))
 
-    def _check_quota(self, end: int) -> None:
-        if self._quota is not None and end > self._quota:
-            raise FileStorageQuotaError(
-                f"{self._view.file.path}: found a transaction that ends at byte {end}, "
-                f"expected at most {self._quota}, the quota; nothing was written"
-            )
+    def _over_quota(self, end: int) -> FileStorageQuotaError:
+        return FileStorageQuotaError(
+            f"{self._view.file.path}: found a transaction that ends at byte {end}, "
+            f"expected at most {self._quota}, the quota; nothing was written"
+        )
 
     def _refuse_if_replaced(self) -> None:
         """Raise if whoever opens the path next would not see what is committed here."""
@@ -328,13 +342,6 @@ class Committer:
                 # What is left there could pass for a part of what is written over it.
                 raise self._fail(error) from error
             self._cut = True
-
-    def _sync(self) -> None:
-        # Called by one thread at a time: counting needs no lock.
-        started = time.perf_counter()
-        self._operations.sync(self._view.file.descriptor)
-        self.sync_s += time.perf_counter() - started
-        self.syncs += 1
 
     def _sync_directory(self) -> None:
         try:

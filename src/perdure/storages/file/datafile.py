@@ -6,6 +6,8 @@ after the storage was closed, or packed, reads from the file that it began with.
 """
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from perdure import native
@@ -32,24 +34,22 @@ class DataFile:
         self.path = path
         self.descriptor = descriptor
         held = os.fstat(descriptor)
-        self._identity = held.st_dev, held.st_ino
-        self._name = os.fsencode(path)
         # A server may be slow to answer, and is asked without keeping others from running.
-        self._names_file = (
+        names_file = (
             native.courtesy.names_file
             if native.courtesy and native.courtesy.is_local(descriptor)
             else _names_file
         )
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)
-
-    def is_at_its_path(self) -> bool:
-        """Return whether the path still names this file: it was not packed or replaced.
+        self.is_at_its_path: Callable[[], bool] = partial(
+            names_file, os.fsencode(path), held.st_dev, held.st_ino
+        )
+        """Returns whether the path still names this file: it was not packed or replaced.
 
         Raises `OSError` where that cannot be told.
         """
-        return self._names_file(self._name, *self._identity)
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
 
     def size(self) -> int:
         """Return the size of the file in bytes, as it is now."""

@@ -9,7 +9,6 @@ from perdure.storages.changes import Kept, Plan, Planned, record_of
 from perdure.storages.file.format import (
     NUMBER,
     RECORD_HEADER,
-    STATUS_OFFSET,
     TRANSACTION_HEADER,
     extension_field_size,
     pack_extension,
@@ -54,9 +53,9 @@ class Encoded(NamedTuple):
     """A transaction that will stand at `position`, the next one at `end`.
 
     `positions` tells where each of its records will be. `pieces` are its bytes in order, in
-    portions for one write each, which can be taken once; of one that `is_small` that is one
-    portion, which stays. `sealed` says whether it has a trailer that a crash cannot tear
-    off without leaving a sign.
+    portions for one write each, which can be taken once; the first piece has the status.
+    Of a small one `whole` are all its bytes, else b"". `sealed` says whether it has a trailer
+    that a crash cannot tear off without leaving a sign.
     """
 
     position: int
@@ -64,33 +63,21 @@ class Encoded(NamedTuple):
     positions: dict[bytes, int]
     pieces: Iterable[Sequence[bytes]]
     sealed: bool
-
-    @property
-    def is_small(self) -> bool:
-        """Whether it can be kept as it is, beside what it is made of."""
-        return self.end - self.position <= _SMALL_SIZE and isinstance(self.pieces, tuple)
-
-    def finished(self, status: bytes) -> bytes:
-        """Return all bytes, with another status than that of before; only if it `is_small`."""
-        ((head, *body),) = self.pieces
-        return b"".join((head[:STATUS_OFFSET], status, head[STATUS_OFFSET + 1 :], *body))
+    whole: bytes
 
 
-class _Body(NamedTuple):
-    """The records of a transaction and the length behind them, which goes up to `end`.
-
-    They are read twice, for the checksum and for the file: only what is small, or not
-    copied, is `kept` as it is written. Else it is made of `parts`, each time.
-    """
-
-    positions: dict[bytes, int]
-    end: int
-    kept: list[bytes] | None
-    parts: list[bytes | Kept]
-
-
-NOTHING_ENCODED: Final = Encoded(0, 0, {}, (), True)
+NOTHING_ENCODED: Final = Encoded(0, 0, {}, (), True, b"")
 """What stands for a transaction until it is encoded."""
+
+_Body = tuple[dict[bytes, int], int, list[bytes] | None, list[bytes | Kept]]
+"""The records of a transaction and the length behind them.
+
+Where each record stands, and where all end. They are read twice, for the checksum and for the
+file: only what is small, or not copied, is kept as it is written. Else it is made of the parts,
+each time.
+"""
+
+new_tuple = tuple.__new__
 
 
 def encode(
@@ -99,7 +86,7 @@ def encode(
     planned: Plan[int],
     position: int,
     durable: int,
-    status: bytes = UNFINISHED,
+    status: bytes,
     in_memory: bool = True,
 ) -> Encoded:
     """Return the transaction `tid`, to be written at `position`.
@@ -110,23 +97,29 @@ def encode(
     user, note, extension = metadata
     extension_size = extension_field_size(extension)
     first = position + TRANSACTION_HEADER.size + len(user) + len(note) + extension_size
-    body = _body(tid, planned, position, first, in_memory)
-    length = body.end - NUMBER.size - position
+    positions, end, kept, parts = _body(tid, planned, position, first, in_memory)
+    length = end - NUMBER.size - position
     head = TRANSACTION_HEADER.pack(tid, length, status, len(user), len(note), extension_size)
     head += user + note
     sealed = extension_size > len(extension)
     if sealed:
         head += pack_extension(extension, position, length, durable)
-        head += seal(head, body.kept or _joined(body.parts))
+        head += seal(head, kept or _joined(parts))
+        sealed = _holds(position, first)
     else:
         head += extension
-    if body.kept is None:
-        pieces: Iterable[Sequence[bytes]] = chain([(head,)], zip(_joined(body.parts)))
-    elif len(body.kept) < _PIECES_OF_A_WRITE:
-        pieces = ([head, *body.kept],)
+    whole = b""
+    pieces: Iterable[Sequence[bytes]]
+    if kept is None:
+        pieces = chain([(head,)], zip(_joined(parts)))
+    elif end - position <= _SMALL_SIZE:
+        whole = b"".join((head, *kept))
+        pieces = ((whole,),)
+    elif len(kept) < _PIECES_OF_A_WRITE:
+        pieces = ((head, *kept),)
     else:
-        pieces = _batches([head, *body.kept])
-    return Encoded(position, body.end, body.positions, pieces, sealed and _holds(position, first))
+        pieces = _batches([head, *kept])
+    return new_tuple(Encoded, (position, end, positions, pieces, sealed, whole))
 
 
 def _holds(position: int, first: int) -> bool:
@@ -147,7 +140,7 @@ def _body(tid: bytes, planned: Plan[int], position: int, first: int, in_memory: 
         )
         if joined is not None:
             records, positions = joined
-            return _Body(positions, first + len(records), [records], [])
+            return positions, first + len(records), [records], []
     return _pure_body(tid, planned, position, first, in_memory)
 
 
@@ -165,7 +158,7 @@ def _pure_body(tid: bytes, planned: Plan[int], position: int, first: int, in_mem
     kept: list[bytes] | None = None
     if in_memory and end - first - large <= _CHUNK_SIZE:
         kept = list(_joined(parts)) if large else [b"".join(cast(list[bytes], parts))]
-    return _Body(positions, end + NUMBER.size, kept, parts)
+    return positions, end + NUMBER.size, kept, parts
 
 
 def _records(

@@ -12,8 +12,9 @@ is written: whoever reads the file meanwhile stops there.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Final
 
 from perdure.fileops import FileOperations, write_all
@@ -21,7 +22,7 @@ from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.encoding import UNFINISHED, Encoded
 from perdure.storages.file.format import STATUS_OFFSET
 from perdure.storages.file.groups import Written
-from perdure.storages.file.reserve import Reserve
+from perdure.storages.file.reserve import Reserve, header_behind
 
 __all__ = ["FileEnd"]
 
@@ -54,7 +55,7 @@ class FileEnd:
 
     def keeps(self, encoded: Encoded) -> bool:
         """Return whether a transaction can wait until it has finished, to be written then."""
-        return encoded.is_small and self._reserve.holds(encoded.end)
+        return encoded.whole != b"" and self._reserve.holds(encoded.end)
 
     def append(self, encoded: Encoded, tid: bytes) -> None:
         """Write a transaction, unfinished, and a reserve behind it, where that is worth it.
@@ -65,7 +66,7 @@ class FileEnd:
         at, end, reserve = encoded.position, encoded.end, self._reserve
         behind = reserve.behind(tid, at, end)
         in_place = end < reserve.end
-        for pieces in encoded.pieces:
+        for pieces in _unfinished(encoded.pieces):
             if in_place and at + sum(map(len, pieces)) == end:
                 pieces = [*pieces, behind]
             at = self._write(pieces, at)
@@ -82,15 +83,18 @@ class FileEnd:
 
     def write(self, kept: Sequence[Written]) -> None:
         """Write transactions that were kept, and stand one behind the other, to the reserve."""
-        first, last = kept[0], kept[-1]
-        position = first.end - len(first.kept)
-        head = first.kept[:STATUS_OFFSET]
-        status = first.kept[STATUS_OFFSET:_BEHIND_STATUS]
-        rest: Iterable[bytes] = [each.kept for each in kept[1:]]
-        behind = self._reserve.behind(last.tid, position, last.end)
-        pieces = [head, UNFINISHED, first.kept[_BEHIND_STATUS:], *rest, behind]
-        self._write(pieces, position)
-        self._write([status], position + STATUS_OFFSET)
+        operations, descriptor = self._operations, self._file.descriptor
+        first, whole = kept[0], kept[0].kept
+        position = first.end - len(whole)
+        pieces = [whole[:STATUS_OFFSET], UNFINISHED, whole[_BEHIND_STATUS:]]
+        if len(kept) > 1:
+            pieces += [each.kept for each in kept[1:]]
+        behind = header_behind(kept[-1].tid)
+        pieces.append(behind)
+        size = kept[-1].end - position + len(behind)
+        write_all(operations, descriptor, pieces, position, size)
+        status = whole[STATUS_OFFSET:_BEHIND_STATUS]
+        write_all(operations, descriptor, (status,), position + STATUS_OFFSET, 1)
 
     def cut_off(self) -> None:
         """Remove what was appended and not finished, and the reserve with it."""
@@ -109,3 +113,11 @@ class FileEnd:
 
     def _write(self, pieces: Sequence[bytes], position: int) -> int:
         return write_all(self._operations, self._file.descriptor, pieces, position)
+
+
+def _unfinished(portions: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
+    """Yield the pieces of a transaction, with that status in place of its own."""
+    at = iter(portions)
+    for head, *rest in islice(at, 1):
+        yield head[:STATUS_OFFSET], UNFINISHED, head[_BEHIND_STATUS:], *rest
+    yield from at

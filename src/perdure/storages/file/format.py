@@ -174,6 +174,8 @@ def unpack_record_header(
 
 def check_metadata(user: bytes, note: bytes, extension: bytes, path: Path) -> None:
     """Raise `FileStorageError` if one of a transaction's fields is too long for the format."""
+    if len(user) <= MAX_FIELD_SIZE >= len(note) and len(extension) <= MAX_FIELD_SIZE:
+        return
     for name, value in (("user", user), ("description", note), ("extension", extension)):
         if len(value) > MAX_FIELD_SIZE:
             raise FileStorageError(

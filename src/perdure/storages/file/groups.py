@@ -102,15 +102,15 @@ class CommitQueue:
         self._host: Written | None = None  # who waits for the others before it leads
         self._crowd = EVERYTHING  # how many there were at the end of the last sync
         self._company = 0  # the same, or fewer if there were fewer before: a crowd may be chance
-        self._sync_s = 1.0
-        self._finished = self._durable = durable
+        self._usual_s = 1.0  # what a sync takes
+        self.durable = durable
+        """The position up to which the file is known to be on the disk."""
+        self.syncs = 0
+        self.sync_s = 0.0
+        """How many syncs there were, and how long they took together."""
+        self._finished = durable
         self._failure: OSError | None = None
         self._for_empty: list[LockType] = []  # beds of those who wait for an empty queue
-
-    @property
-    def durable(self) -> int:
-        """The position up to which the file is known to be on the disk."""
-        return self._durable
 
     @property
     def failed(self) -> bool:
@@ -176,8 +176,8 @@ class CommitQueue:
         if not self._kept:
             return
         with self._write_lock:
-            kept = self._kept[:_WRITTEN_AT_ONCE]
-            while kept:
+            while self._kept:
+                kept = self._kept[:_WRITTEN_AT_ONCE]
                 try:
                     self._write(kept)
                 except OSError as error:
@@ -185,14 +185,13 @@ class CommitQueue:
                     raise self._fail(error) from error
                 # Only now: an interrupt before has others write it, once more perhaps.
                 del self._kept[: len(kept)]
-                kept = self._kept[:_WRITTEN_AT_ONCE]
 
     def make_durable(self, end: int) -> None:
         """Return when the file is durable up to `end`; raises what `fail` returns.
 
         For who is not in the queue.
         """
-        if self._durable < end:
+        if self.durable < end:
             try:
                 self._sync_up_to(end)
             finally:
@@ -210,7 +209,7 @@ class CommitQueue:
 
     def _await_turn(self, written: Written) -> None:
         """Return when it is visible, or durable, the first, and its thread to call `func`."""
-        patience_s = _PATIENCE * self._sync_s
+        patience_s = _PATIENCE * self._usual_s
         while not written.visible:
             with self._lock:
                 written.bed = None  # it is up, whatever woke it
@@ -219,7 +218,7 @@ class CommitQueue:
                     self._host = None
                 if self._leader is written:
                     self._leader = None
-                durable = written.end <= self._durable
+                durable = written.end <= self.durable
                 if self._failure is not None and not durable:
                     raise self._fail(self._failure)
                 limit_s = -1.0  # none
@@ -231,7 +230,8 @@ class CommitQueue:
                     publishes = not first.is_own
                 elif self._leader is None:
                     leads = True
-                    if patience_s and self._count_behind(self._durable) < self._company:
+                    company = self._company
+                    if company > 1 and patience_s and self._count_behind(self.durable) < company:
                         leads = False
                         if self._host is None:
                             self._host, limit_s = written, patience_s
@@ -249,23 +249,20 @@ class CommitQueue:
     def _lead(self, written: Written) -> None:
         try:
             self._sync_up_to(written.end)
-        except BaseException:
-            with self._lock:
-                self._leader = None
-                self._wake_some()
-            raise
-        with self._lock:
-            self._leader = None
-            self._wake_next_leader()
+        finally:
+            if self._leader is written:  # it did not sync: it failed, or another one had done it
+                with self._lock:
+                    self._leader = None
+                    self._wake_some()
         self._publish_durable()
 
     def _sync_up_to(self, end: int) -> None:
         with self._sync_lock:
-            if self._durable >= end:
+            if self.durable >= end:
                 return
             if self._failure is not None:
                 raise self._fail(self._failure)
-            reached, before = self._finished, self._durable
+            reached, before = self._finished, self.durable
             self.write_kept()
             started_s = perf_counter()
             try:
@@ -273,13 +270,18 @@ class CommitQueue:
             except OSError as error:
                 self._drop_undurable(error)
                 raise self._fail(error) from error
-            self._sync_s = min(perf_counter() - started_s, _SLOWDOWN * self._sync_s)
+            took_s = perf_counter() - started_s
+            self.syncs += 1
+            self.sync_s += took_s
+            self._usual_s = min(took_s, _SLOWDOWN * self._usual_s)
             with self._lock:
                 if self._failure is not None:  # of a write beside it, whose failure is everybody's
                     raise self._fail(self._failure)
-                self._durable = reached
+                self.durable = reached
                 crowd = self._count_behind(before)
-            self._company, self._crowd = min(crowd, self._crowd), crowd
+                self._company, self._crowd = min(crowd, self._crowd), crowd
+                self._wake_next_leader()
+                self._leader = None  # last: an interrupt before has it done by who led
 
     def _count_behind(self, position: int) -> int:
         waiting = self.waiting
@@ -287,14 +289,14 @@ class CommitQueue:
 
     def _wake_some(self) -> None:
         """Wake whose turn it is, and who is to sync next; only with the lock."""
-        if self.waiting and self.waiting[0].end <= self._durable:
+        if self.waiting and self.waiting[0].end <= self.durable:
             _wake(self.waiting[0])
         self._wake_next_leader()
 
     def _wake_next_leader(self) -> None:
         for written in self.waiting:
             # One without a bed is not there yet, or its thread was interrupted.
-            if written.end > self._durable and written.bed is not None:
+            if written.end > self.durable and written.bed is not None:
                 _wake(written)
                 break
 
@@ -302,7 +304,6 @@ class CommitQueue:
         """Make visible what is durable, up to one whose own thread has to do it; wake that."""
         with self._publish_lock:
             with self._lock:
-                self._let_go()  # of what an interrupt left: it is not to be told of twice
                 batch = self._publishable()
             while batch:
                 try:
@@ -317,7 +318,6 @@ class CommitQueue:
                         self._wake_some()  # to go on with the rest
                     raise
                 with self._lock:
-                    self._let_go()
                     batch = self._publishable()
 
     def _let_go(self) -> None:
@@ -335,11 +335,14 @@ class CommitQueue:
     def _publishable(self) -> list[Written]:
         """Return what is durable, oldest first; if its own thread has to do it, wake that.
 
-        Only with the lock.
+        What is visible leaves the queue; it may have been left by an interrupt, too, and is
+        not to be told of twice. Only with the lock.
         """
+        if self.waiting and self.waiting[0].visible:
+            self._let_go()
         found: list[Written] = []
         for written in self.waiting:
-            if written.end > self._durable:
+            if written.end > self.durable:
                 break
             if written.is_own:
                 if not found:
@@ -352,8 +355,8 @@ class CommitQueue:
         with self._lock:
             self._failure = failure
             self._kept.clear()
-            dropped = [each for each in self.waiting if each.end > self._durable]
-            self.waiting = tuple(each for each in self.waiting if each.end <= self._durable)
+            dropped = [each for each in self.waiting if each.end > self.durable]
+            self.waiting = tuple(each for each in self.waiting if each.end <= self.durable)
             for written in dropped:
                 _wake(written)
             if not self.waiting:

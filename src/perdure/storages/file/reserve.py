@@ -16,11 +16,11 @@ Closing cuts the reserve off; so does opening, when it was left by a process tha
 
 from typing import Final
 
-from perdure.ids import after
+from perdure.ids import ZERO, after
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.format import STATUS_OFFSET, TRANSACTION_HEADER
 
-__all__ = ["RESERVE_BYTES", "Reserve", "end_without_reserve", "written_end"]
+__all__ = ["RESERVE_BYTES", "Reserve", "end_without_reserve", "header_behind", "written_end"]
 
 RESERVE_BYTES: Final = 512 << 10
 
@@ -39,6 +39,7 @@ _ZEROS_OF_A_RECORD: Final = 64
 _PIECE_SIZE: Final = 1 << 16
 _HEADER_SIZE: Final = TRANSACTION_HEADER.size
 _NOTHING_BEGUN: Final = (0, b"c", 0, 0, 0)
+_UNBEGUN: Final = TRANSACTION_HEADER.pack(ZERO, *_NOTHING_BEGUN)[len(ZERO) :]
 
 
 class Reserve:
@@ -67,7 +68,7 @@ class Reserve:
         only the header.
         """
         if end < self.end:
-            return _header(tid)
+            return header_behind(tid)
         wanted = (end - position) * _COMMITS
         if end == self.end or wanted > self._limit_bytes:
             return b""
@@ -75,12 +76,12 @@ class Reserve:
         room = -(-room // _BLOCK_SIZE) * _BLOCK_SIZE
         if self._quota is not None:
             room = min(room, self._quota)
-        return _header(tid).ljust(room - end, b"\0") if room - end >= _HEADER_SIZE else b""
+        return header_behind(tid).ljust(room - end, b"\0") if room - end >= _HEADER_SIZE else b""
 
 
-def _header(tid: bytes) -> bytes:
+def header_behind(tid: bytes) -> bytes:
     """Return the header of a reserve behind the transaction `tid`."""
-    return TRANSACTION_HEADER.pack(after(tid), *_NOTHING_BEGUN)
+    return after(tid) + _UNBEGUN
 
 
 def end_without_reserve(file: DataFile, position: int, size: int) -> int:

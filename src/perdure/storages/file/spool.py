@@ -38,11 +38,8 @@ class Spool:
         self._directory = directory
         self._file: DataFile | None = None
         self._end = 0
-
-    @property
-    def empty(self) -> bool:
+        self.empty = True
         """Whether no record was taken."""
-        return self._file is None
 
     def keep(self, data: bytes) -> SpooledRecord:
         """Return what stands for a record until it is written.
@@ -62,6 +59,7 @@ class Spool:
             raise FileAccessError(self._directory, action, error, consequence) from error
         record = SpooledRecord(self._file, self._end, len(data))
         self._end = position
+        self.empty = False
         return record
 
     def _nameless_file(self) -> DataFile:

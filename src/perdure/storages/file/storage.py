@@ -410,13 +410,13 @@ class FileStorage:
     def tpc_begin(
         self, transaction: HasMetaData, tid: bytes | None = None, status: str = " "
     ) -> None:
-        self._writable().begin(transaction, tid, status)
+        (self._committer or self._writable()).begin(transaction, tid, status)
 
     def store_all(
         self, records: Sequence[tuple[bytes, bytes, bytes]], transaction: HasMetaData
     ) -> None:
         """Store records, each (oid, serial, data), in order, as `store` does one."""
-        self._writable().draft_of(transaction).changes.store_all(records)
+        (self._committer or self._writable()).draft_of(transaction).changes.store_all(records)
         if native.planning and isinstance(records, native.planning.Records):
             self._oids.seen(records.highest())
         else:
@@ -460,12 +460,12 @@ class FileStorage:
         return None, changes.undo(undolog.undone_tid(transaction_id))
 
     def tpc_vote(self, transaction: HasMetaData) -> list[bytes]:
-        return self._writable().vote(transaction)
+        return (self._committer or self._writable()).vote(transaction)
 
     def tpc_finish(
         self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
     ) -> bytes:
-        return self._writable().finish(transaction, func)
+        return (self._committer or self._writable()).finish(transaction, func)
 
     def tpc_abort(self, transaction: HasMetaData) -> None:
         if self._committer is not None:
