@@ -96,6 +96,10 @@ def test_a_plan_does_what_a_dictionary_does(seed: int) -> None:
     more = {random.choice(oids): random_plan(random, 20) for _ in range(30)}
     plan.update(more)
     pure.update(more)
+    other, more = planning.Plan(), {random.choice(oids): random_plan(random, 20) for _ in range(90)}
+    other.update(more)
+    plan.update(other)
+    pure.update(more)
     assert list(plan) == plan.keys() == list(pure)
     assert dict(plan.items()) == dict(plan) == pure
     assert len(plan) == len(pure)
@@ -146,10 +150,11 @@ def test_records_are_encoded_to_the_same_bytes(seed: int) -> None:
     plan.update(planned)
     records, positions = planning.encode_records(plan, TID, position, first, 1000, 1 << 20)
     pure = encoding._pure_body(TID, planned, position, first, True)
-    assert [records] == pure.kept
-    assert positions == pure.positions
-    assert list(positions) == list(pure.positions)
-    assert first + len(records) == pure.end
+    pure_positions, end, kept, _ = pure
+    assert [records] == kept
+    assert positions == pure_positions
+    assert list(positions) == list(pure_positions)
+    assert first + len(records) == end
     assert encoding._pure_body(TID, plan, position, first, True) == pure
 
 
@@ -247,6 +252,7 @@ def test_wrong_arguments_are_refused() -> None:
         (planning.plan_unchanged, ((), 0, {}, {}, [], [], 0)),
         (planning.encode_records, ({}, TID, 0, 0, 0, 0)),
         (planning.encode_records, (plan, TID, 0, 0)),
+        (planning.plan_undone, (0, 0, 0, 0, [])),
         (plan.update, ([],)),
     ):
         with pytest.raises(TypeError):
@@ -265,6 +271,9 @@ def test_nothing_is_leaked(storage: FileStorage) -> None:
         assert [len(given[:3]), len(dict(plan.items())), len(given.oids())] == [3, 49, 49]
         plan.clear()
         plan.update({p64(1): (b"x", None, None)})
+        undone = records.plan_undone(storage.lastTransaction())
+        plan.update(undone)
+        assert len(plan) == len(undone) == 49
 
     all_of_it()
     tracemalloc.start()

@@ -10,12 +10,10 @@
 #include "courtesy.h"
 #include "index.h"
 #include "plan.h"
+#include "reading.h"
 #include "records.h"
 
 #include <structmember.h>
-#include <unistd.h>
-
-#define HEADER_SIZE 42
 
 static PyTypeObject *records_type, *plan_type;
 
@@ -277,8 +275,19 @@ static PyObject *plan_iter(PyObject *op) {
 static PyObject *plan_update(PyObject *op, PyObject *planned) {
     PyObject *oid, *plan;
     Py_ssize_t at = 0;
+    if (Py_TYPE(planned) == plan_type) {
+        const Plan *other = (Plan *)planned;
+        if (plan_make_room((Plan *)op, ((Plan *)op)->count + other->count) < 0)
+            return NULL;
+        for (; at < other->count; at++) {
+            const Planned *item = other->items + at;
+            if (plan_put((Plan *)op, item->oid, item->data, item->back, item->previous) < 0)
+                return NULL;
+        }
+        Py_RETURN_NONE;
+    }
     if (!PyDict_Check(planned)) {
-        PyErr_SetString(PyExc_TypeError, "expected a dictionary");
+        PyErr_SetString(PyExc_TypeError, "expected a dictionary, or a plan");
         return NULL;
     }
     while (PyDict_Next(planned, &at, &oid, &plan))
@@ -296,7 +305,7 @@ static PyMethodDef plan_methods[] = {
     {"get", plan_get, METH_VARARGS, "Return what is planned for an oid, or the second argument."},
     {"keys", plan_keys, METH_NOARGS, "Return the oids."},
     {"items", plan_items, METH_NOARGS, "Iterate over oids and what is planned for each."},
-    {"update", plan_update, METH_O, "Take in a dictionary."},
+    {"update", plan_update, METH_O, "Take in a dictionary, or a plan."},
     {"clear", plan_clear, METH_NOARGS, "Plan nothing."},
     {NULL, NULL, 0, NULL},
 };
@@ -433,6 +442,8 @@ static PyObject *plan_unchanged(PyObject *Py_UNUSED(module), PyObject *const *ar
     if (PyErr_Occurred())
         return NULL;
     count = PyObject_Size(records);
+    if (plan_make_room(plan, plan->count + count - number) < 0)
+        return NULL;
     for (; number >= 0 && number < count; number++) {
         const unsigned char *name;
         int64_t place;
@@ -454,6 +465,8 @@ static PyObject *plan_unchanged(PyObject *Py_UNUSED(module), PyObject *const *ar
     }
     return PyLong_FromSsize_t(number);
 }
+
+#include "undoing.h"
 
 /* The bytes of a transaction's records */
 
@@ -565,6 +578,8 @@ static PyMethodDef functions[] = {
     {"oids_from", oids_from, METH_VARARGS, "Return oids in a row: the first, as a number, and how many."},
     {"plan_unchanged", (PyCFunction)(void (*)(void))plan_unchanged, METH_FASTCALL,
      "Plan records whose objects nobody changed; return the number of the first other one."},
+    {"plan_undone", plan_undone, METH_VARARGS,
+     "Plan the undo of a transaction whose objects nobody changed since; None for another one."},
     {"encode_records", (PyCFunction)(void (*)(void))encode_records, METH_FASTCALL,
      "Return a transaction's records, its length behind them, and where each stands; or None."},
     {NULL, NULL, 0, NULL},

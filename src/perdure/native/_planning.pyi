@@ -1,6 +1,6 @@
 """What a transaction stores, from the connection to the bytes in the file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
 class Records(Sequence[tuple[bytes, bytes, bytes]]):
@@ -44,7 +44,7 @@ class Plan:
     def get(self, oid: bytes, otherwise: Any = None, /) -> Any: ...
     def keys(self) -> list[bytes]: ...
     def items(self) -> Iterator[tuple[bytes, Any]]: ...
-    def update(self, planned: Mapping[bytes, Any], /) -> None: ...
+    def update(self, planned: Any, /) -> None: ...
     def clear(self) -> None: ...
 
 def plan_unchanged(
@@ -62,6 +62,14 @@ def plan_unchanged(
     `records` are a tuple, or `Records`, and `plan` is a `Plan`: else `TypeError`. Returns
     the number of the first of which that is not certain. `positions` and `tids` are those
     of the transactions that were committed lately.
+    """
+
+def plan_undone(
+    descriptor: int, transaction: int, first: int, end: int, pages: Any, /
+) -> Plan | None:
+    """Plan the undo of the transaction whose records stand from `first` to `end`.
+
+    None where that must be looked at: an object was changed later, or a record is damaged.
     """
 
 def encode_records(

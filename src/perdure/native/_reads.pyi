@@ -1,19 +1,6 @@
-"""Records of a data file: looked back at, undone."""
+"""Records of a data file, looked back at."""
 
-from typing import Any, Protocol
-
-class Pages(Protocol):
-    """The pages of an index: those of `_pages`, or a dictionary of buckets."""
-
-    def get(self, prefix: bytes, /) -> Any: ...
-
-def plan_undone(
-    descriptor: int, transaction: int, first: int, end: int, pages: Pages, /
-) -> dict[bytes, tuple[None, int | None, int]] | None:
-    """Plan the undo of the transaction whose records stand from `first` to `end`.
-
-    None where that must be looked at: an object was changed later, or a record is damaged.
-    """
+from typing import Any
 
 def history(
     descriptor: int, oid: bytes, position: int, most: int, /

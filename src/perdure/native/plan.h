@@ -52,10 +52,15 @@ static inline Planned *plan_find(const Plan *self, const unsigned char *oid, siz
     }
 }
 
-static int plan_grow(Plan *self) {
-    Py_ssize_t room = self->room ? 2 * self->room : 64;
+/* Make room for `count` items in all; -1 with an exception. */
+static int plan_make_room(Plan *self, Py_ssize_t count) {
+    Py_ssize_t room = self->room ? self->room : 64;
     Planned *items;
     uint32_t *slots;
+    if (count <= self->room)
+        return 0;
+    while (room < count && (uint64_t)room <= UINT32_MAX / 4)
+        room *= 2;
     if ((uint64_t)room > UINT32_MAX / 4) {
         PyErr_NoMemory();
         return -1;
@@ -100,7 +105,7 @@ static inline int plan_put(Plan *self, PyObject *oid, PyObject *data, uint64_t b
         return 0;
     }
     if (self->count == self->room) {
-        if (plan_grow(self) < 0)
+        if (plan_make_room(self, self->count + 1) < 0)
             return -1;
         plan_find(self, name, &slot);
     }

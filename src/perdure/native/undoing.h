@@ -1,10 +1,18 @@
 /* Planning the undo of a transaction: what each of its records replaced, and where those data are.
 
    The transaction is read in order. What its records lead back to is looked at in the order
-   of the file, what stands close together with one read, and then what that points back to. */
+   of the file, what stands close together with one read, and then what that points back to.
+   To be included where there is a `plan_type`. */
 
 #ifndef PERDURE_UNDOING_H
 #define PERDURE_UNDOING_H
+
+#include "index.h"
+#include "plan.h"
+#include "reading.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #define UNDO_NEAR 4096 /* what stands as close behind is read together */
 #define UNDO_PIECE (64 << 10)
@@ -185,19 +193,17 @@ static int undo_follow(struct undoing *undoing) {
 
 /* Return the plan: by oid no data, where they are, and what is current. */
 static PyObject *undo_plan(const struct undoing *undoing) {
-    PyObject *planned = PyDict_New();
+    PyObject *planned = PyObject_CallNoArgs((PyObject *)plan_type);
     size_t number;
+    if (planned != NULL && plan_make_room((Plan *)planned, (Py_ssize_t)undoing->count) < 0)
+        Py_CLEAR(planned);
     for (number = 0; planned != NULL && number < undoing->count; number++) {
         const struct undone *record = undoing->records + number;
         PyObject *oid = PyBytes_FromStringAndSize((const char *)record->oid, 8);
-        PyObject *plan = tuple_of(
-            Py_NewRef(Py_None),
-            record->origin ? PyLong_FromLongLong(record->origin) : Py_NewRef(Py_None),
-            PyLong_FromLongLong(record->place));
-        if (oid == NULL || plan == NULL || PyDict_SetItem(planned, oid, plan) < 0)
+        if (oid == NULL || plan_put((Plan *)planned, oid, NULL, (uint64_t)record->origin,
+                                    (uint64_t)record->place) < 0)
             Py_CLEAR(planned);
         Py_XDECREF(oid);
-        Py_XDECREF(plan);
     }
     return planned;
 }

@@ -5,7 +5,7 @@ memory storage's the records themselves. Whoever plans knows places only through
 `Revisions`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 __all__ = [
@@ -82,7 +82,8 @@ class Plan(Protocol[Place]):
     def __setitem__(self, oid: bytes, planned: Planned[Place], /) -> None: ...
     def get(self, oid: bytes, /) -> Planned[Place] | None: ...
     def items(self) -> Iterable[tuple[bytes, Planned[Place]]]: ...
-    def update(self, planned: Mapping[bytes, Planned[Place]], /) -> None: ...
+    def keys(self) -> Iterable[bytes]: ...
+    def update(self, planned: "Plan[Place]", /) -> None: ...
     def clear(self) -> None: ...
 
 
@@ -116,7 +117,7 @@ class Revisions(Protocol[Place]):
     def written_by(self, oid: bytes, tid: bytes) -> Place | None:
         """Return the place of the record that `tid` wrote for `oid`, None if there is none."""
 
-    def plan_undone(self, tid: bytes) -> Mapping[bytes, Planned[Place]] | None:
+    def plan_undone(self, tid: bytes) -> "Plan[Place] | None":
         """Return the plan that undoes a transaction whose objects nobody changed since.
 
         None for another transaction, and where that is not known so quickly. Raises

@@ -5,7 +5,7 @@ whoever commits next comes after them. A place is a position in the file.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from os import pread
 from struct import Struct
 from typing import Final
@@ -225,7 +225,7 @@ class CommittedRecords:
                 raise
         return self.data_at(oid, place)
 
-    def plan_undone(self, tid: bytes) -> Mapping[bytes, Planned[int]] | None:
+    def plan_undone(self, tid: bytes) -> Plan[int] | None:
         if self._queue.waiting:
             return None
         position = self._undoable(tid)
@@ -233,9 +233,9 @@ class CommittedRecords:
         if header is None:
             return None
         first, end = position + header.size, position + header.length
-        if not native.reads:
+        if not native.planning:
             return self._pure_plan_undone(position, first, end)
-        return native.reads.plan_undone(self._file.descriptor, position, first, end, self._pages)
+        return native.planning.plan_undone(self._file.descriptor, position, first, end, self._pages)
 
     def _pure_plan_undone(
         self, transaction: int, at: int, end: int

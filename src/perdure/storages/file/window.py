@@ -13,6 +13,9 @@ SMALL_WINDOW: Final = 1 << 16
 _SIZE_BACKWARDS: Final = 1 << 16
 """Less: who reads backwards mostly wants a few transactions, and skips their records."""
 
+_FIRST_LOOK_BACK: Final = 1 << 9
+"""What is read first, and in front of records that were skipped."""
+
 
 class Window:
     """The first `limit` bytes of `file`, of which `size` are in memory.
@@ -52,5 +55,6 @@ class Window:
         if self.start <= position and position + size <= self.start + len(self.data):
             return
         end = min(position + size, self.limit)
-        self.start = max(end - max(_SIZE_BACKWARDS, size), 0)
+        near = self.start - _SIZE_BACKWARDS <= position < self.start
+        self.start = max(end - max(_SIZE_BACKWARDS if near else _FIRST_LOOK_BACK, size), 0)
         self.data = self._file.read(self.start, end - self.start)
