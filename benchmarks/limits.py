@@ -3,13 +3,13 @@
 Loads, additions, changes, insertions, undo, packing and small commits were profiled, by
 instructions (callgrind) or processor time; what is inferred says so.
 
-A line is shown only where the figure misses. Times are of the run whose figures
-stand in ``README.rst``.
+A line is shown only where the figure misses, with the name of the profile that shows it. Times
+are of the run whose figures stand in ``README.rst``.
 """
 
 from benchmarks.engines import NATIVE, PURE
 
-__all__ = ["limit"]
+__all__ = ["limit", "profile_of"]
 
 _READ = {
     NATIVE: "6,680 instructions an object from its call on are left of ZODB's 120,000: 4,740 make "
@@ -114,6 +114,21 @@ _LIMITS = {
         PURE: "the code of `persistent` in all three; runs give 0.96 to 1.07",
     },
 }
+
+
+_PROFILES = {
+    **{name: name for name in ("add", "update", "read-again", "history", "undo")},
+    **{name: name for name in ("tree-insert", "tree-lookup", "tree-scan")},
+    "commit-1": "commit",
+    "commit-beside-readers": "commit",
+    "conflicts": "conflict",
+    "read-cold": "read-again",
+}
+
+
+def profile_of(workload: str) -> str:
+    """Return which profile of `benchmarks.profiles` shows the limit; empty if none does."""
+    return _PROFILES.get(workload, "")
 
 
 def limit(workload: str, metric: str, engine: str) -> str:

@@ -2,7 +2,8 @@
 
 Two tables: by package of the Python code that was running, C functions counted for who called
 them; and, where there is ``perf``, by library. Both are of the processor time of one operation,
-without what waits. In front of them stands how long one takes, and how much of that are syncs.
+without what waits. In front of them stands how long one takes, and how much of that are syncs;
+behind them, how many functions are called.
 """
 
 import argparse
@@ -22,12 +23,12 @@ from benchmarks import allocator
 from benchmarks.engines import ENGINES, NATIVE, PEER, PURE, Engine
 from benchmarks.objects import connected
 from benchmarks.report import time_text
-from benchmarks.sampling import Sampler
+from benchmarks.sampling import CallCounter, Sampler
 from benchmarks.syncs import watched
 from benchmarks.workload import WORKLOADS, Prepare, Round, Sample, Stopwatch, check
 from benchmarks.workloads.commits import fill_groups
 
-__all__ = ["INSTEAD", "NAMES", "main"]
+__all__ = ["NAMES", "main"]
 
 COMMITS = 200  # in a round
 SHOWN = 0.015  # parts with less of the samples are others
@@ -88,8 +89,6 @@ def _conflict(engine: Engine, directory: Path, _size: int) -> Iterator[Round]:
 
 
 OWN: dict[str, Prepare] = {"commit": _commit, "conflict": _conflict}
-INSTEAD = {"commit-1": "commit", "commit-beside-readers": "commit", "conflicts": "conflict"}
-"""Which profile shows what bounds a workload that has several threads."""
 LARGE = ("tree-insert", "tree-lookup", "tree-scan")  # whose target is of the large size
 NAMES = (*OWN, "add", "update", "read-again", "history", "undo", *LARGE)
 
@@ -129,6 +128,8 @@ def _profile(name: str, engine: Engine, place: Path, seconds: float) -> None:
     operations = 0.0
     with prepare(engine, place / "data", size) as once, watched() as syncs:
         once()  # warms up
+        Stopwatch.watcher = calls = CallCounter()
+        counted = once()[""].operations
         Stopwatch.watcher = sampler = Sampler(place, syncs)
         try:
             while sampler.processor_s < seconds:
@@ -137,6 +138,8 @@ def _profile(name: str, engine: Engine, place: Path, seconds: float) -> None:
             Stopwatch.watcher = None
             sampler.close()
     _print(name, engine, sampler, operations)
+    print(f"  calls: {calls.python / counted:,.3g} of Python functions, ", end="")
+    print(f"{calls.c / counted:,.3g} of C functions\n", flush=True)
 
 
 def _print(name: str, engine: Engine, sampler: Sampler, operations: float) -> None:

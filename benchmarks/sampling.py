@@ -21,7 +21,7 @@ from types import FrameType
 from benchmarks.syncs import SyncCounter
 from benchmarks.syncs import __name__ as SYNCING  # noqa: N812  the module of what waits
 
-__all__ = ["Sampler"]
+__all__ = ["CallCounter", "Sampler"]
 
 EVERY_S = 0.001
 PATIENCE_S = 20.0
@@ -84,6 +84,28 @@ class Sampler:
         module = str(frame.f_globals.get("__name__")) if frame is not None else ""
         if module != SYNCING:
             self.by_package[_package(module)] += 1
+
+
+class CallCounter:
+    """Counts the calls that a `Stopwatch` times, by what is called: `python` or `c`."""
+
+    def __init__(self) -> None:
+        self.python = self.c = 0
+
+    def begin(self) -> None:
+        sys.setprofile(self._note)
+
+    def finish(self) -> None:
+        sys.setprofile(None)
+        # The stopwatch's own: its end and this function; the clock, twice, and the line above.
+        self.python -= 2
+        self.c -= 3
+
+    def _note(self, _frame: FrameType, event: str, _function: object) -> None:
+        if event == "call":
+            self.python += 1
+        elif event == "c_call":
+            self.c += 1
 
 
 def _package(module: str) -> str:

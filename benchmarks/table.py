@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.engines import BARE, DISK, NATIVE, ORIENTATION, PEER, PURE
-from benchmarks.limits import limit
+from benchmarks.limits import limit, profile_of
 from benchmarks.measure import Result
 from benchmarks.report import time_text
 from benchmarks.targets import BOUNDS, TARGETS, Bound, Target, reached, result_of
@@ -117,8 +117,10 @@ def _misses(results: list[Result]) -> Iterator[str]:
             factor, ratio = target.factor(engine), result.ratio(engine, PEER)
             if factor is not None and ratio is not None and not reached(factor, ratio):
                 by_limit.setdefault(limit(target.workload, target.metric, engine), []).append(name)
+        profile = profile_of(target.workload)
+        shown = f"; profile ``{profile}``" if profile else ""
         for reason, names in by_limit.items():
-            yield f"- {target.title}, {' and '.join(names)}: {reason}"
+            yield f"- {target.title}, {' and '.join(names)}: {reason}{shown}"
 
 
 def _floors(results: list[Result]) -> Iterator[tuple[str, ...]]:
