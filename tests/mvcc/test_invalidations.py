@@ -41,6 +41,23 @@ def test_a_reader_is_not_told_of_its_own_commits() -> None:
     assert other.take(TWO) == oids(1)
 
 
+def test_who_has_taken_all_before_its_own_commit_has_that_behind_it_at_once() -> None:
+    journal = Journal()
+    reader = journal.reader()
+    journal.append(ONE, oids(1), reader)
+    assert reader.position == journal.end
+
+
+def test_who_commits_before_taking_what_others_did_is_still_told_of_it() -> None:
+    journal = Journal()
+    reader = journal.reader()
+    journal.append(ONE, oids(1))
+    journal.append(TWO, oids(2), reader)
+    journal.append(THREE, oids(3))
+    assert reader.take(TWO) == oids(1)
+    assert reader.take(THREE) == oids(3)
+
+
 def test_everything_is_none() -> None:
     journal = Journal()
     reader = journal.reader()

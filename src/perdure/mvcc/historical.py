@@ -23,14 +23,13 @@ class HistoricalSnapshot:
         self._release = release
         self._storage = storage
         self._before = before
+        self.start = before
+        """What is read was committed before this tid."""
+        self.has_server = False
+        """Whether `sync` does anything."""
         self.capabilities = capabilities_of(storage)
         # For the loads of a connection, which passes `start`: the storage's own, no detour.
         self.load_at: Callable[[bytes, bytes], PlainRevision | None] = storage.loadBefore
-
-    @property
-    def start(self) -> bytes:
-        """What is read was committed before this tid."""
-        return self._before
 
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the record that was current then; `POSKeyError` if there was none."""

@@ -11,8 +11,8 @@ that one, correct for all.
 """
 
 import threading
-from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Set
+from typing import Final
 from weakref import WeakSet
 
 from perdure.ids import ZERO
@@ -20,10 +20,10 @@ from perdure.ids import ZERO
 __all__ = ["Announcement", "Journal", "JournalReader"]
 
 
-class _Entry(NamedTuple):
-    tid: bytes
-    oids: Collection[bytes] | None  # None: everything
-    origin: object  # the token of the reader whose own commit this is
+_Entry = tuple[bytes, Collection[bytes] | None, object]
+"""A tid, oids (None: everything), the token of the reader whose own commit this is."""
+
+_NOTHING: Final = frozenset[bytes]()
 
 
 class JournalReader:
@@ -35,7 +35,7 @@ class JournalReader:
         # What entries know it by: did they hold the reader, it would live as long as they.
         self.token = object()
 
-    def take(self, tid: bytes) -> set[bytes] | None:
+    def take(self, tid: bytes) -> Set[bytes] | None:
         """Return the oids that others changed up to `tid` and that were not taken yet.
 
         Returns None if everything may have changed. What was committed after
@@ -43,7 +43,7 @@ class JournalReader:
         """
         journal = self._journal
         # A commit is here before it can be asked for: nothing new now is nothing up to `tid`.
-        return set() if self.position == journal.end else journal.take(self, tid)
+        return _NOTHING if self.position == journal.end else journal.take(self, tid)
 
 
 class Journal:
@@ -77,54 +77,59 @@ class Journal:
 
         A set that is given is kept, and must not be changed any more.
         """
-        token = None if origin is None else origin.token
-        entry = _Entry(tid, oids if isinstance(oids, set) else frozenset(oids), token)
+        if not isinstance(oids, set):
+            oids = frozenset(oids)
         with self._lock:
-            self._append(entry)
+            if origin is None:
+                self._append((tid, oids, None))
+                return
+            self._append((tid, oids, origin.token))
+            if origin.position + 1 == self.end:
+                origin.position = self.end  # it had taken all before, and this is its own
 
     def append_everything(self, tid: bytes) -> None:
         """Note that anything may have changed up to `tid`."""
         with self._lock:
-            self._append(_Entry(tid, None, None))
+            self._append((tid, None, None))
 
-    def take(self, reader: JournalReader, tid: bytes) -> set[bytes] | None:
+    def take(self, reader: JournalReader, tid: bytes) -> Set[bytes] | None:
         """See `JournalReader.take`."""
         with self._lock:
             start = reader.position - self._first
-            if start == len(self._entries):
-                return set()
             if start < 0 and tid < self._forgotten:
                 # It will have to be told again once its snapshot gets that far.
                 return None
             changed: set[bytes] = set()
             everything = start < 0
-            stop = max(start, 0)
-            for entry in self._entries[stop:]:
-                if entry.tid > tid:
+            stop = start = max(start, 0)
+            token = reader.token
+            for entry_tid, oids, origin in self._entries[start:]:
+                if entry_tid > tid:
                     break
                 stop += 1
-                if entry.oids is None:
+                if oids is None:
                     everything = True
-                elif entry.origin is not reader.token:
-                    changed.update(entry.oids)
+                elif origin is not token:
+                    changed.update(oids)
             reader.position = self._first + stop
             return None if everything else changed
 
     def _append(self, entry: _Entry) -> None:
-        self._entries.append(entry)
+        entries = self._entries
+        entries.append(entry)
         self.end += 1
-        self._oids += len(entry.oids or ())
-        if len(self._entries) >= self._sweep_at or self._oids > self._limit:
+        self._oids += len(entry[1] or ())
+        if len(entries) >= self._sweep_at or self._oids > self._limit:
             self._sweep()
 
     def _sweep(self) -> None:
         read_by_all = min((reader.position for reader in self._readers), default=self.end)
         drop = min(max(read_by_all - self._first, 0), len(self._entries))
-        self._oids -= sum(len(entry.oids or ()) for entry in self._entries[:drop])
+        self._oids -= sum(len(oids or ()) for _, oids, _ in self._entries[:drop])
         # The newest entry stays even when it alone is over the limit.
         while self._oids > self._limit and drop < len(self._entries) - 1:
-            self._oids -= len(self._entries[drop].oids or ())
-            self._forgotten = self._entries[drop].tid
+            self._forgotten, oids, _ = self._entries[drop]
+            self._oids -= len(oids or ())
             drop += 1
         del self._entries[:drop]
         self._first += drop

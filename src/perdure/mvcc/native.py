@@ -34,7 +34,8 @@ class NativeSnapshots:
         self.storage = storage
         self.find_global = find_global
         self.capabilities = capabilities_of(storage)
-        self._on_change = on_change
+        self.changed: Callable[[], object] = on_change or (lambda: None)
+        """Says that a commit has become visible."""
         storage.registerDB(self)
 
     def new_instance(self) -> "NativeSnapshot":
@@ -48,10 +49,6 @@ class NativeSnapshots:
         # The storage finds out for itself what an undo changed.
         instance = self.storage.new_instance()
         return UndoSnapshot(instance, lambda tid, oids: None, instance.release)
-
-    def changed(self) -> None:
-        if self._on_change is not None:
-            self._on_change()
 
     def close(self) -> None:
         self.storage.close()
@@ -81,14 +78,13 @@ class NativeSnapshot:
     def __init__(self, shared: NativeSnapshots, instance: Any) -> None:
         self._shared = shared
         self._instance = instance
+        self.start = MAX_TID
+        """The instance knows its moment by itself, and does not tell."""
+        self.has_server = True
+        """Whether `sync` may do something."""
         self.capabilities = capabilities_of(instance)
 
     # Reading
-
-    @property
-    def start(self) -> bytes:
-        """The instance knows its moment by itself, and does not tell."""
-        return MAX_TID
 
     def load_at(self, oid: bytes, start: bytes) -> tuple[bytes, bytes, bytes | None] | None:
         """Return the record that is current in the instance, whatever `start` says."""

@@ -10,7 +10,7 @@ says what to forget. Two facts keep that right, whatever commits meanwhile:
   from the journal only what is not later. What came in between waits.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from operator import itemgetter
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ from perdure.records import find_global, references
 __all__ = ["Snapshot", "Snapshots"]
 
 _oid_of: Final = itemgetter(0)
+_Records: Final = native.planning.Records if native.planning else None
 
 
 @declares(StorageWrapper, ClassFinder)
@@ -56,7 +57,8 @@ class Snapshots:
         self.find_global = find_global
         self.capabilities = capabilities_of(storage)
         self.journal = Journal()
-        self._on_change = on_change
+        self.changed: Callable[[], object] = on_change or (lambda: None)
+        """Says that a commit has become visible."""
         # Registered before anything is read: a commit in between is in the journal.
         storage.registerDB(self)
 
@@ -71,11 +73,6 @@ class Snapshots:
     def undo_instance(self) -> UndoSnapshot:
         """Return what undoes transactions and tells every snapshot about it."""
         return UndoSnapshot(self.storage, self.journal.append)
-
-    def changed(self) -> None:
-        """Say that a commit has become visible."""
-        if self._on_change is not None:
-            self._on_change()
 
     def close(self) -> None:
         self.storage.close()
@@ -107,27 +104,25 @@ class Snapshot:
         self._shared = shared
         self._storage = shared.storage
         self._reader = shared.journal.reader()
-        self._start = after(ZERO)
+        self.start = after(ZERO)
+        """What is read was committed before this tid."""
         self._polled = self._committed = ZERO
         self._modified: set[bytes] = set()
         self.new_oid = source_of_oids(shared.storage, shared.capabilities.batches)
         """Return an oid that was never used."""
         # Not part of the contract, but storages that talk to a server have it.
         self._sync = getattr(shared.storage, "sync", None)
+        self.has_server = self._sync is not None
+        """Whether `sync` does anything."""
         self.capabilities = shared.capabilities
         # For the loads of a connection, which passes `start`: the storage's own, no detour.
         self.load_at: Callable[[bytes, bytes], PlainRevision | None] = shared.storage.loadBefore
 
     # Reading
 
-    @property
-    def start(self) -> bytes:
-        """What is read was committed before this tid."""
-        return self._start
-
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the record that is current in this snapshot; `POSKeyError` if there is none."""
-        found = self.load_at(oid, self._start)
+        found = self.load_at(oid, self.start)
         if found is None:
             raise POSKeyError(oid)
         return Loaded(found[0], found[1])
@@ -143,14 +138,14 @@ class Snapshot:
     def prefetch(self, oids: Iterable[bytes]) -> None:
         """Announce what will be loaded, where the storage can make use of that."""
         if self.capabilities.prefetch:
-            self._storage.prefetch(oids, self._start)
+            self._storage.prefetch(oids, self.start)
 
     def sync(self, force: bool = True) -> None:
         """Let the storage catch up with its server, if it has one."""
         if force and self._sync is not None:
             self._sync()  # as ZODB calls it: clients take no argument
 
-    def poll_invalidations(self) -> set[bytes] | None:
+    def poll_invalidations(self) -> Set[bytes] | None:
         """Move to now; return the oids that others changed, None if it may be anything."""
         # The order matters: see the head of this module.
         last = self._storage.lastTransaction()
@@ -158,7 +153,7 @@ class Snapshot:
             last = self._committed
         changed = self._reader.take(last)
         if last is not self._polled:  # most transactions begin where the one before ended
-            self._start = after(last)
+            self.start = after(last)
             self._polled = last
         return changed
 
@@ -175,7 +170,6 @@ class Snapshot:
 
     def tpc_begin(self, transaction: HasMetaData) -> None:
         self._storage.tpc_begin(transaction)
-        self._modified = set()
 
     def store(
         self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
@@ -193,7 +187,7 @@ class Snapshot:
             store = self._storage.store
             for oid, serial, data in records:
                 store(oid, serial, data, "", transaction)
-        if native.planning and isinstance(records, native.planning.Records):
+        if _Records is not None and isinstance(records, _Records):
             self._modified.update(records.oids())
         else:
             self._modified.update(map(_oid_of, records))

@@ -65,8 +65,10 @@ class Changes:
         Going back to a savepoint that was made before the connection joined aborts
         the connection, but not the transaction.
         """
-        self.forget_saved()
-        self.added.clear()
-        self.stored_oids.clear()
-        self.stored_blobs.clear()
+        self.registered.clear()
+        self.stored.clear()
+        self._looked_at = 0
         self.joined = False
+        for rare in (self.added, self.known_created, self.stored_oids, self.stored_blobs):
+            if rare:
+                rare.clear()

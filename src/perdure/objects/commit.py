@@ -22,6 +22,7 @@ from perdure.objects.courtesy import committing
 from perdure.objects.metrics import Counters
 from perdure.objects.savepoint import Mark, SavepointStore
 from perdure.objects.storing import Storer, mark_stored
+from perdure.objects.turn import Turn
 from perdure.records import RecordWriter
 
 __all__ = ["Commit"]
@@ -40,6 +41,7 @@ class Commit:
         storage: Any,
         cache: Any,
         changes: Changes,
+        turn: Turn,
         writer: RecordWriter,
         large_record_size: int,
     ) -> None:
@@ -54,13 +56,16 @@ class Commit:
             storage, cache, changes, writer, self.counters, self._conflicts, large_record_size
         )
         self._metadata: TransactionMetaData | None = None
+        self._turn = turn.often("commit")
+        # Even if closed meanwhile: the vote has promised that it will be done.
+        self._turn_to_finish = turn.often("commit", even_if_closed=True)
 
     def use_cache(self, cache: Any) -> None:
         """Keep objects in another cache from now on."""
         self.cache = self._conflicts.cache = cache
         self._storer.use_cache(cache)
 
-    # Two phases
+    # Two phases: what a connection's methods of these names do
 
     def begin(self, transaction: Any) -> None:
         """Start storing.
@@ -68,64 +73,70 @@ class Commit:
         Raises `ConnectionStateError` if it has started already: the connection
         was joined to the transaction a second time.
         """
-        if self._metadata is not None:
-            raise ConnectionStateError(
-                f"{self._connection!r} was joined to its transaction twice; "
-                "it joins by itself when an object changes"
+        with self._turn:
+            if self._metadata is not None:
+                raise ConnectionStateError(
+                    f"{self._connection!r} was joined to its transaction twice; "
+                    "it joins by itself when an object changes"
+                )
+            metadata = TransactionMetaData(
+                transaction.user, transaction.description, transaction.extension
             )
-        metadata = TransactionMetaData(
-            transaction.user, transaction.description, transaction.extension
-        )
-        self.storage.tpc_begin(metadata)
-        self._metadata = metadata
-        self._storer.begin(metadata)
-        transaction.set_data(self._connection, metadata)
+            self.storage.tpc_begin(metadata)
+            self._metadata = self._storer.metadata = metadata
+            transaction.set_data(self._connection, metadata)
 
-    def commit(self) -> None:
+    def commit(self, transaction: Any) -> None:
         """Store what changed, or what the savepoints hold."""
-        self._refuse_while_storing("commit")
-        if self.savepoints is not None:
-            self.save()
-            self._storer.store_saved(self.savepoints)
-        else:
-            self._storer.store_changed()
-        if self._changes.read_current:
-            self._verify_reads()
+        with self._turn:
+            self._refuse_while_storing("commit")
+            if self.savepoints is not None:
+                self.save()
+                self._storer.store_saved(self.savepoints)
+            else:
+                self._storer.store_changed()
+            if self._changes.read_current:
+                self._verify_reads()
 
-    def vote(self) -> None:
+    def vote(self, transaction: Any) -> None:
         """Have the storage promise that finishing will work."""
-        try:
-            with committing:
-                resolved = self.storage.tpc_vote(self._metadata)
-        except ConflictError as error:
-            raise self._conflicts.explained(error) from None
-        if resolved:
-            # What is committed is neither what we have nor what we had.
-            oids = set(resolved)
-            self._forget_stored(oids)
-            self.counters.resolved += len(oids)
+        with self._turn:
+            try:
+                with committing:
+                    resolved = self.storage.tpc_vote(self._metadata)
+            except ConflictError as error:
+                raise self._conflicts.explained(error) from None
+            if resolved:
+                # What is committed is neither what we have nor what we had.
+                oids = set(resolved)
+                self._forget_stored(oids)
+                self.counters.resolved += len(oids)
 
-    def finish(self) -> bytes:
+    def finish(self, transaction: Any) -> None:
         """Make it durable; every object stored gets the new tid as its serial."""
-        with committing:
-            tid: bytes = self.storage.tpc_finish(self._metadata)
-        changes = self._changes
-        mark_stored(changes.stored, tid)
-        if changes.stored_oids:
-            cached = map(self.cache.get, changes.stored_oids)
-            mark_stored([obj for obj in cached if obj is not None], tid)
-        if changes.stored_blobs:
-            # What they say about their files is not true any more.
-            self.cache.invalidate(changes.stored_blobs)
-        self._end()
-        self.counters.commits += 1
-        return tid
+        with self._turn_to_finish:
+            with committing:
+                tid = self.storage.tpc_finish(self._metadata)
+            changes = self._changes
+            mark_stored(changes.stored, tid)
+            if changes.stored_oids:
+                cached = map(self.cache.get, changes.stored_oids)
+                mark_stored([obj for obj in cached if obj is not None], tid)
+            if changes.stored_blobs:
+                # What they say about their files is not true any more.
+                self.cache.invalidate(changes.stored_blobs)
+            self._metadata = self._storer.metadata = None
+            changes.clear()
+            if self.savepoints is not None:
+                self.savepoints.close()
+                self._leave_savepoints()
+            self.counters.commits += 1
 
     def abort(self) -> None:
         """Forget everything, begun or not; objects show again what is committed."""
         # The storage first: a persistent class reloads its state at once.
         metadata, self._metadata = self._metadata, None
-        self._storer.end()
+        self._storer.give_up()
         if metadata is not None:
             self.storage.tpc_abort(metadata)
         self._forget_changes()
@@ -136,14 +147,6 @@ class Commit:
             self.cache.invalidate(savepoints.oids())
             savepoints.close()
         self._changes.clear()
-
-    def _end(self) -> None:
-        self._metadata = None
-        self._storer.end()
-        self._changes.clear()
-        if self.savepoints is not None:
-            self.savepoints.close()
-            self._leave_savepoints()
 
     # Savepoints
 

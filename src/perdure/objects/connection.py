@@ -65,18 +65,16 @@ class Connection:
         self._cache = new_cache(self, cache_size, cache_size_bytes)
         self._cache_generation = cache_generation()
         self._changes = Changes()
+        self._turn = Turn(self)
         self._commit = Commit(
             self,
             self._snapshot,
             self._cache,
             self._changes,
+            self._turn,
             RecordWriter(self),
             db.large_record_size,
         )
-        self._turn = Turn(self)
-        self._committing = self._turn.often("commit")
-        # Even if closed meanwhile: the vote has promised that it will be done.
-        self._finishing = self._turn.often("commit", even_if_closed=True)
         self._loader = Loader(
             self,
             self._snapshot,
@@ -92,11 +90,16 @@ class Connection:
         self._debug_info: tuple[object, ...] = ()
         self._moved = False  # to the moment of a transaction, since it was opened
         if type(self) is Connection:
-            # Persistent objects call these all the time: they find them without a detour.
+            # Persistent objects and transactions call these all the time: they find them
+            # without a detour.
             vars(self).update(
                 setstate=self._loader.set_state,
                 register=self._registration.register,
                 readCurrent=self._registration.rely_on,
+                tpc_begin=self._commit.begin,
+                commit=self._commit.commit,
+                tpc_vote=self._commit.vote,
+                tpc_finish=self._commit.finish,
             )
 
     # Opening and closing
@@ -229,11 +232,16 @@ class Connection:
 
     def newTransaction(self, transaction: Any, sync: bool = True) -> None:
         """Move to now: forget what others have changed. A transaction began."""
+        # Each transaction comes here when it begins and when it has ended, mostly for nothing.
         self._moved = True
-        self._changes.read_current.clear()
-        self._snapshot.sync(sync)
-        changed = self._snapshot.poll_invalidations()
-        self._loader.move(self._snapshot.start)
+        snapshot, loader, read_current = self._snapshot, self._loader, self._changes.read_current
+        if read_current:
+            read_current.clear()
+        if snapshot.has_server:
+            snapshot.sync(sync)
+        changed = snapshot.poll_invalidations()
+        if snapshot.start is not loader.start:
+            loader.move(snapshot.start)
         if changed is None:
             self._cache.invalidate([oid for oid, _obj in self._cache.items()])
         elif changed:
@@ -244,10 +252,11 @@ class Connection:
 
     def afterCompletion(self, transaction: Any) -> None:
         """Move to now: no transaction is under way."""
-        if not self._explicit():
-            self.newTransaction(transaction, False)
-        else:
+        # As `_explicit` says, for one call less.
+        if getattr(self.transaction_manager, "explicit", False):
             self._snapshot.after_completion()
+        else:
+            self.newTransaction(transaction, False)
 
     def sync(self) -> None:
         """Abort the transaction and see what others have committed."""
@@ -266,20 +275,16 @@ class Connection:
             self._commit.abort()
 
     def tpc_begin(self, transaction: Any) -> None:
-        with self._committing:
-            self._commit.begin(transaction)
+        self._commit.begin(transaction)
 
     def commit(self, transaction: Any) -> None:
-        with self._committing:
-            self._commit.commit()
+        self._commit.commit(transaction)
 
     def tpc_vote(self, transaction: Any) -> None:
-        with self._committing:
-            self._commit.vote()
+        self._commit.vote(transaction)
 
     def tpc_finish(self, transaction: Any) -> None:
-        with self._finishing:
-            self._commit.finish()
+        self._commit.finish(transaction)
 
     def tpc_abort(self, transaction: Any) -> None:
         with self._turn("abort", even_if_closed=True):

@@ -95,7 +95,7 @@ class Database:
         self._feed = feed.Feed(storage)
         snapshots = NativeSnapshots if capabilities_of(storage).mvcc else Snapshots
         self._snapshots: Snapshots | NativeSnapshots = snapshots(
-            storage, self.changed, self._class_policy.find_class
+            storage, self._feed.changed, self._class_policy.find_class
         )
         create_root(self._snapshots.new_instance())
         databases[database_name] = self

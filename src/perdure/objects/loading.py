@@ -35,8 +35,8 @@ _REFERRERS_LOOKED_AT: Final = 1000
 class Loader:
     """Reads for one connection.
 
-    `storage` is what is read: the snapshot, or savepoints over it. `cache` is the
-    connection's, `reader` reads records into it.
+    `storage` is what is read: the snapshot, or savepoints over it, as it was before the
+    tid `start`. `cache` is the connection's, `reader` reads records into it.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Loader:
 
     def move(self, start: bytes) -> None:
         """Show what was committed before `start` from now on."""
-        self._start = start
+        self.start = start
         if self._native:
             self._native.start = start
 
@@ -85,7 +85,7 @@ class Loader:
 
         Raises `POSKeyError` if there is none, `ReadConflictError` if there is one for others only.
         """
-        found = self._load_at(oid, self._start)
+        found = self._load_at(oid, self.start)
         if found is None:
             raise self._hidden(oid)
         return found[0], found[1]
@@ -155,7 +155,7 @@ class Loader:
             if latch.closed:
                 refuse_closed(self._connection, f"load oid {oid_repr(oid)} of")
             try:
-                found = load_at(oid, self._start)
+                found = load_at(oid, self.start)
             except KeyError:  # of any storage: not all raise ours
                 raise self._missing(obj) from None
             if found is None:

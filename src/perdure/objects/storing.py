@@ -59,7 +59,8 @@ class Storer:
         self._counters = counters
         self._conflicts = conflicts
         self._large_record_size = large_record_size
-        self._metadata: HasMetaData | None = None
+        self.metadata: HasMetaData | None = None
+        """Of the transaction for which this stores."""
         # It does the usual and leaves the rest to us; see the C file.
         self._native = (
             native.storing.Storing(
@@ -86,13 +87,9 @@ class Storer:
         if self._native:
             self._native.cache = cache
 
-    def begin(self, metadata: HasMetaData) -> None:
-        """Store for this transaction from now on."""
-        self._metadata = metadata
-
-    def end(self) -> None:
+    def give_up(self) -> None:
         """Let go of the transaction, and of what was not handed over."""
-        self._metadata = None
+        self.metadata = None
         if len(self._batch):
             self._empty_batch()
 
@@ -249,7 +246,7 @@ class Storer:
         if not len(self._batch):
             return
         try:
-            self._storage.store_all(self._batch, self._metadata)
+            self._storage.store_all(self._batch, self.metadata)
         except ConflictError as error:
             raise self._conflicts.explained(error) from None
         self._empty_batch()
@@ -282,7 +279,7 @@ class Storer:
 
     def _store_blob_file(self, oid: bytes, serial: bytes, data: bytes, path: str) -> None:
         try:
-            self._storage.storeBlob(oid, serial, data, path, "", self._metadata)
+            self._storage.storeBlob(oid, serial, data, path, "", self.metadata)
         except ConflictError as error:
             raise self._conflicts.explained(error) from None
         self._changes.stored_blobs.append(oid)

@@ -18,8 +18,9 @@ it. Who finishes calls `passed` with the tid: only then is the next one later.
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
+from threading import get_ident
 from typing import Any, Final, Generic, TypeVar
 
 from perdure.clock import next_tid
@@ -39,19 +40,40 @@ class Phase(Enum):
     FAILED = "failed its vote"
 
 
-_BEGUN: Final = Phase.BEGUN  # asked for with each object; a class looks its members up slowly
+# Asked for with each object, and a class looks its members up slowly.
+_BEGUN: Final = Phase.BEGUN
+_VOTED: Final = Phase.VOTED
+_FAILED: Final = Phase.FAILED
 
 
 class _Visitor(Generic[Changes]):
-    """One transaction that is known, and what it brought."""
+    """One transaction and what it brought, and what it does next, as a context manager.
 
-    __slots__ = ("changes", "phase", "thread", "transaction")
+    That is its vote, and once it has voted its finish. (Not an object for each: every commit
+    does both.)
+    """
 
-    def __init__(self, transaction: Any, changes: Changes) -> None:
+    __slots__ = ("_gate", "changes", "is_known", "phase", "thread", "transaction")
+
+    def __init__(self, gate: "Gate[Changes]", transaction: Any, changes: Changes) -> None:
+        self._gate = gate
         self.transaction = transaction  # held, so that its id stays its own
         self.changes = changes
-        self.phase = Phase.BEGUN
+        self.phase = _BEGUN
+        self.is_known = True
         self.thread = 0  # the one that voted
+
+    def __enter__(self) -> Changes:
+        if self.phase is _BEGUN:
+            self._gate._enter_vote(self)
+        return self.changes
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        gate = self._gate
+        if self.phase is _VOTED:
+            gate._forget(self)
+        else:
+            gate._leave_vote(self, kind is not None)
 
 
 class Gate(Generic[Changes]):
@@ -81,7 +103,7 @@ class Gate(Generic[Changes]):
         """Let `transaction` in with its `changes`; `StorageTransactionError` if it is in."""
         if self._refusal is not None:
             raise self._refusal()
-        visitor = _Visitor(transaction, changes)
+        visitor = _Visitor(self, transaction, changes)
         if self._visitors.setdefault(id(transaction), visitor) is not visitor:
             raise StorageTransactionError(f"tpc_begin was called before with {transaction!r}")
 
@@ -92,24 +114,24 @@ class Gate(Generic[Changes]):
         """
         visitor = self._visitors.get(id(transaction))
         if visitor is None or visitor.phase is not _BEGUN or self._refusal is not None:
-            visitor = self._expect(transaction, Phase.BEGUN)
+            visitor = self._expect(transaction, _BEGUN)
         return visitor.changes
 
-    def voting(self, transaction: Any) -> "_Voting[Changes]":
+    def voting(self, transaction: Any) -> AbstractContextManager[Changes]:
         """Wait for the commit lock and hold it on; give it back if the body raises.
 
-        Returns a context manager; its value are the changes. Entering raises
+        Returns a context manager; its value are the changes. This, or entering, raises
         `StorageTransactionError` like `changes`.
         """
-        return _Voting(self, transaction)
+        return self._expect(transaction, _BEGUN)
 
-    def finishing(self, transaction: Any) -> "_Finishing[Changes]":
+    def finishing(self, transaction: Any) -> AbstractContextManager[Changes]:
         """Forget a transaction that voted, and give the commit lock back after the body.
 
-        Returns a context manager; its value are the changes. Entering raises
+        Returns a context manager; its value are the changes. Raises
         `StorageTransactionError` if the transaction did not vote.
         """
-        return _Finishing(self, transaction)
+        return self._expect(transaction, _VOTED)
 
     @contextmanager
     def aborting(self, transaction: Any) -> Iterator[tuple[Changes, Phase] | None]:
@@ -162,9 +184,8 @@ class Gate(Generic[Changes]):
         """Refuse everything but aborting from now on, with the error that `refusal` makes."""
         self._refusal = refusal
 
-    def _enter_vote(self, transaction: Any) -> _Visitor[Changes]:
-        visitor = self._expect(transaction, Phase.BEGUN)
-        voted, thread = self._voted, threading.get_ident()
+    def _enter_vote(self, visitor: _Visitor[Changes]) -> None:
+        voted, thread = self._voted, get_ident()
         if voted is not None and voted.thread == thread:
             raise StorageTransactionError(
                 "this storage takes part twice in one transaction, through two connections "
@@ -173,18 +194,19 @@ class Gate(Generic[Changes]):
             )
         self._commit_lock.acquire()
         try:
-            self._voted = self._expect(transaction, Phase.BEGUN)  # the wait may have been long
+            # The wait may have been long.
+            if self._refusal is not None or not visitor.is_known or visitor.phase is not _BEGUN:
+                self._expect(visitor.transaction, _BEGUN)
             visitor.thread = thread
+            self._voted = visitor
         except BaseException:
             self._commit_lock.release()
             raise
-        return visitor
 
     def _leave_vote(self, visitor: _Visitor[Changes], failed: bool) -> None:
         with self._turning:
-            expelled = self._visitors.get(id(visitor.transaction)) is not visitor
-            visitor.phase = Phase.FAILED if failed else Phase.VOTED
-            if failed or expelled:
+            visitor.phase = _FAILED if failed else _VOTED
+            if failed or not visitor.is_known:
                 self._give_back()
 
     def _expect(self, transaction: Any, phase: Phase) -> _Visitor[Changes]:
@@ -205,47 +227,12 @@ class Gate(Generic[Changes]):
     def _forget(self, visitor: _Visitor[Changes]) -> None:
         with self._turning:
             # Whoever takes it out gives the lock back: it may be expelled meanwhile.
-            known = self._visitors.pop(id(visitor.transaction), None) is visitor
-            if known and visitor.phase is Phase.VOTED:
-                self._give_back()
+            if visitor.is_known:
+                visitor.is_known = False
+                del self._visitors[id(visitor.transaction)]
+                if visitor.phase is _VOTED:
+                    self._give_back()
 
     def _give_back(self) -> None:
         self._voted = None
         self._commit_lock.release()
-
-
-# Classes, since each commit enters both: a generator takes three times as long.
-
-
-class _Voting(Generic[Changes]):
-    """The body of a vote; see `Gate.voting`."""
-
-    __slots__ = ("_gate", "_transaction", "_visitor")
-
-    def __init__(self, gate: Gate[Changes], transaction: Any) -> None:
-        self._gate = gate
-        self._transaction = transaction
-
-    def __enter__(self) -> Changes:
-        self._visitor = self._gate._enter_vote(self._transaction)
-        return self._visitor.changes
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._gate._leave_vote(self._visitor, kind is not None)
-
-
-class _Finishing(Generic[Changes]):
-    """The body of a finish; see `Gate.finishing`."""
-
-    __slots__ = ("_gate", "_transaction", "_visitor")
-
-    def __init__(self, gate: Gate[Changes], transaction: Any) -> None:
-        self._gate = gate
-        self._transaction = transaction
-
-    def __enter__(self) -> Changes:
-        self._visitor = self._gate._expect(self._transaction, Phase.VOTED)
-        return self._visitor.changes
-
-    def __exit__(self, *_: object) -> None:
-        self._gate._forget(self._visitor)
