@@ -2,6 +2,9 @@
 
 import pytest
 
+# Pytester unloads what its suites load first, and the next one would get classes that are others.
+import perdure.testing.layers  # noqa: F401
+
 BASE = """
     import perdure
     import pytest
@@ -225,8 +228,9 @@ def test_threads_of_a_test_open_connections_of_their_own(pytester: pytest.Pytest
 
 @pytest.mark.parametrize("options", [(), ("-n2",)])
 def test_a_base_in_a_file_is_built_once_for_all_workers(
-    pytester: pytest.Pytester, options: tuple[str, ...]
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # of the run that this is part of
     pytester.makeconftest("""
         import os
         import perdure
