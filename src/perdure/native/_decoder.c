@@ -19,6 +19,7 @@
 
 #include "decoder.h"
 #include "decoding.h"
+#include "decoding_buckets.h"
 #include "decoding_opcodes.h"
 
 /* The state and its object */
@@ -114,6 +115,11 @@ static int decode_state(Load *load, PyObject *obj, const uint8_t *record) {
         outcome = memoize(load, (size_t)load->head->number, record);
         drop(work, 1);
         if (outcome != DONE)
+            return outcome;
+    }
+    if (load->head->items.key) {
+        outcome = decode_bucket(load, obj);
+        if (outcome != HAND_OVER)
             return outcome;
     }
     load->keys_are_names = has_plain_setstate(load->head, cls);
@@ -259,6 +265,7 @@ static PyObject *learn(PyObject *self, PyObject *args) {
     head->start = Py_NewRef(start);
     head->number = number;
     head->version = 0;
+    head->items = items_of(cls);
     memset(head->names, 0, sizeof head->names);
     result = PyDict_SetItem(((Decoder *)self)->heads, cls, (PyObject *)head);
     forget_heads((Decoder *)self);

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <structmember.h>
 
+#include "buckets.h"
+
 /* What reading comes to. FAILED: an exception is set. REFUSED: it is that of the object's
    own __setstate__. HAND_OVER: none is set. */
 enum outcome { DONE = 0, FAILED = -1, HAND_OVER = -2, REFUSED = -3 };
@@ -53,6 +55,7 @@ typedef struct {
     int number;      /* of the class in the memo; negative where it is not there */
     unsigned version; /* of the class, when it was known whether it had a plain __setstate__ */
     int is_plain;
+    ItemKinds items; /* of its instances, if they are buckets known inside */
     Key names[KEPT_NAMES];
 } Head;
 
@@ -86,6 +89,7 @@ typedef struct {
     int keys_are_names; /* of the dictionary that is the whole state */
     int names;          /* how many of them were read */
     int called;         /* something was: handing over is not free any more */
+    uintptr_t fetched;  /* where the memory begins that was fetched last */
 } Load;
 
 /* Work */
@@ -140,6 +144,15 @@ static int make_pairs(Work *work) {
     return DONE;
 }
 
+/* Let go of what was in the memo from one number to another. */
+static void forget(Work *work, Py_ssize_t from, Py_ssize_t behind) {
+    while (behind > from) {
+        PyObject *entry = work->memo[--behind];
+        if (!is_put_off(entry))
+            Py_XDECREF(entry);
+    }
+}
+
 /* Let go of all that is on the stack and in the memo. What that calls may begin a load,
    which finds `kept` in use. */
 static void clear_work(Work *work) {
@@ -147,11 +160,7 @@ static void clear_work(Work *work) {
     work->marks_size = work->stack_size = work->memo_size = work->first_put_off = 0;
     while (stack_size > 0)
         Py_DECREF(work->stack[--stack_size]);
-    while (memo_size > 0) {
-        PyObject *entry = work->memo[--memo_size];
-        if (!is_put_off(entry))
-            Py_XDECREF(entry);
-    }
+    forget(work, 0, memo_size);
 }
 
 static void free_work(Work *work) {

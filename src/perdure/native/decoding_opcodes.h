@@ -189,7 +189,7 @@ static int run(Load *load, const uint8_t *record) {
             break;
         case 'G': /* BINFLOAT */
             TAKE(8);
-            PUSH(float_at(argument));
+            PUSH(PyFloat_FromDouble(double_at(argument)));
             break;
         case 'U': /* SHORT_BINSTRING: of Python 2, read as bytes */
         case 'C': /* SHORT_BINBYTES */

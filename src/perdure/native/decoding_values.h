@@ -20,16 +20,19 @@ static inline uint64_t uint_at(const uint8_t *bytes, size_t size) { /* up to 8 *
     return number;
 }
 
+static inline int64_t signed_at(const uint8_t *bytes, size_t size) { /* up to 8 */
+    uint64_t bits = uint_at(bytes, size);
+    int64_t value;
+    if (size > 0 && size < 8 && bytes[size - 1] & 0x80)
+        bits |= UINT64_MAX << (8 * size);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 static PyObject *signed_number(const uint8_t *bytes, size_t size) {
     PyObject *digits, *number = NULL;
-    if (size <= 8) {
-        uint64_t bits = uint_at(bytes, size);
-        int64_t value;
-        if (size > 0 && size < 8 && bytes[size - 1] & 0x80)
-            bits |= UINT64_MAX << (8 * size);
-        memcpy(&value, &bits, sizeof value);
-        return PyLong_FromLongLong(value);
-    }
+    if (size <= 8)
+        return PyLong_FromLongLong(signed_at(bytes, size));
     digits = Py_BuildValue("(y#s)", (const char *)bytes, (Py_ssize_t)size, "little");
     if (digits != NULL) {
         number = PyObject_Call(int_from_bytes, digits, little_signed);
@@ -38,13 +41,13 @@ static PyObject *signed_number(const uint8_t *bytes, size_t size) {
     return number;
 }
 
-static PyObject *float_at(const uint8_t *bytes) {
+static double double_at(const uint8_t *bytes) {
     uint64_t bits = 0;
     double value;
     for (int n = 0; n < 8; n++)
         bits = bits << 8 | bytes[n];
     memcpy(&value, &bits, sizeof value);
-    return PyFloat_FromDouble(value);
+    return value;
 }
 
 static inline uint64_t word_at(const uint8_t *bytes) {
@@ -68,9 +71,7 @@ static inline int is_ascii(const uint8_t *bytes, size_t size) {
 
 /* Most texts are ASCII. Python takes three times as long to find that out, and has the texts of
    less than two characters already. */
-static PyObject *text_of(Load *load, const uint8_t *bytes, size_t size) {
-    if (is_attribute_name(load))
-        return attribute_name(load, (const char *)bytes, (Py_ssize_t)size);
+static inline PyObject *plain_text(const uint8_t *bytes, size_t size) {
     if (is_ascii(bytes, size) && size > 1) {
         PyObject *made = PyUnicode_New((Py_ssize_t)size, 127);
         if (made != NULL)
@@ -78,6 +79,12 @@ static PyObject *text_of(Load *load, const uint8_t *bytes, size_t size) {
         return made;
     }
     return PyUnicode_DecodeUTF8((const char *)bytes, (Py_ssize_t)size, "surrogatepass");
+}
+
+static PyObject *text_of(Load *load, const uint8_t *bytes, size_t size) {
+    if (is_attribute_name(load))
+        return attribute_name(load, (const char *)bytes, (Py_ssize_t)size);
+    return plain_text(bytes, size);
 }
 
 static PyObject *bytes_of(const uint8_t *bytes, size_t size) {
