@@ -7,7 +7,6 @@ found broken.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from perdure.storages.file import (
     checkpoints,
     committing,
     encoding,
+    fileend,
     groups,
     loading,
     opening,
@@ -63,13 +63,13 @@ def _no_directory_sync_of_a_pack(patch: pytest.MonkeyPatch) -> None:
 def _acknowledged_before_the_sync(patch: pytest.MonkeyPatch) -> None:
     def sync_up_to(self: groups.CommitQueue, end: int) -> None:
         self.write_kept()
-        self._durable = self._finished
+        self.durable = self._finished
 
     patch.setattr(groups.CommitQueue, "_sync_up_to", sync_up_to)
 
 
 def _status_before_the_data(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(committing, "encode", partial(encoding.encode, status=b" "))
+    patch.setattr(fileend, "_unfinished", iter)
 
 
 def _packed_without_a_sync(patch: pytest.MonkeyPatch) -> None:
