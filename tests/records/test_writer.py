@@ -21,6 +21,7 @@ from perdure.errors import (
     UnpicklableError,
 )
 from perdure.ids import p64
+from perdure.objects.blob import Blob
 from perdure.records import RecordWriter, all_references, class_metadata, class_name
 from samples.records_jar import Jar
 from samples.records_objects import (
@@ -58,6 +59,20 @@ def test_a_record_is_two_pickles_of_protocol_3_whose_memo_runs_on() -> None:
         b"\x80\x03}q\x01(X\x04\x00\x00\x00kindq\x02h\x00X\x06\x00\x00\x00friendq\x03"
         b"C\x08\x00\x00\x00\x00\x00\x00\x00\x09q\x04h\x00\x86q\x05Qu."
     )
+
+
+@pytest.mark.parametrize("large", ["x" * 100_000, b"x" * 100_000, "ä" * 100_000])
+def test_names_of_our_classes_are_exchanged_around_large_texts(large: Any) -> None:
+    jar = Jar()
+    name = "cperdure.objects.blob\nBlob\n"
+    node = given(jar, Node())
+    jar.writer.serialize(node)  # from now on, the class's head is known
+    for before, behind in [(Blob, 1), (1, Blob), (Blob, Blob), (1, 1)]:
+        node.first, node.large, node.second, node.last = before, [large, name], behind, large
+        record = jar.writer.serialize(node)
+        assert record.count(b"cZODB.blob\nBlob\n") == (Blob in (before, behind))
+        assert record.count(name.encode()) == 1  # the text
+        assert jar.reader.state(record) == node.__dict__
 
 
 def test_records_are_byte_for_byte_those_of_zodb() -> None:

@@ -98,7 +98,7 @@ class RecordWriter:
         """Return `serialize` without native code: called for each object, so made of locals."""
         head_of, anew, explain = self._heads.get, self._serialize, self._explain
         pickler, chunks = self._pickler.pickler, self._pickler.chunks
-        dump, join, clear, clear_memo = pickler.dump, b"".join, chunks.clear, pickler.clear_memo
+        dump, clear, clear_memo = pickler.dump, chunks.clear, pickler.clear_memo
 
         def serialize(obj: Any) -> bytes:
             head = head_of(type(obj))
@@ -111,7 +111,9 @@ class RecordWriter:
                 pickler.memo = memo
             try:
                 dump(state)
-                data = join(chunks)
+                if len(chunks) > 1:
+                    return _large_record(start, chunks)
+                data = chunks[0]
             except BaseException as error:
                 explain(error, obj, state)
                 raise
@@ -297,6 +299,16 @@ class RecordWriter:
             return True
         oid = getattr(obj, "_p_oid", _PLAIN)
         return not (oid is None or oid is WeakRefMarker or isinstance(oid, bytes))
+
+
+def _large_record(head: bytes, chunks: list[bytes]) -> bytes:
+    """Return the record of what a pickler wrote in several chunks, behind the class's `head`.
+
+    Every second one is a large text as it is. Only the others, which the pickler has put
+    together, have opcodes in them: looking for names in a text would take long.
+    """
+    record = b"".join((head, *chunks))
+    return with_stored_names(record) if any(OURS in each for each in chunks[::2]) else record
 
 
 def _can_be_referred_to(obj: Any) -> bool:
