@@ -207,6 +207,30 @@ def test_the_first_does_not_wait_for_long(queue: Queue, monkeypatch: pytest.Monk
     assert queue.visible[-1] == p64(6)
 
 
+def test_a_leader_whose_work_another_one_did_leaves_the_lead_to_the_next(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_up_to = queue.queue._sync_up_to
+    outside: list[threading.Thread] = []
+
+    def overtaken(end: int) -> None:
+        # Another one syncs, for nobody in the queue, and the leader finds its work done.
+        monkeypatch.setattr(queue.queue, "_sync_up_to", sync_up_to)
+        outside.append(threading.Thread(target=queue.queue.make_durable, args=(EVERYTHING,)))
+        outside[0].start()
+        outside[0].join(30)
+        sync_up_to(end)
+
+    monkeypatch.setattr(queue.queue, "_sync_up_to", overtaken)
+    queue.disk.proceed.release()
+    queue.complete(queue.announced(1)).join(30)
+    assert (queue.visible, queue.disk.syncs) == ([p64(1)], 1)
+    queue.disk.proceed.release()
+    queue.complete(queue.announced(2)).join(30)
+    queue.finish()
+    assert (queue.visible, queue.disk.syncs) == ([p64(1), p64(2)], 2)
+
+
 def test_a_crowd_that_came_once_is_not_waited_for(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

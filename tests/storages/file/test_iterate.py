@@ -8,6 +8,7 @@ from perdure.errors import CorruptDataError
 from perdure.ids import MAX_TID, ZERO, after, before, p64
 from perdure.interfaces import StoredRecord, TransactionMetaData
 from perdure.storages.file import FileStorage
+from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.iterate import backward, position_from
 from perdure.testing.contract.records import cell
 from perdure.testing.contract.transactions import undo, undo_id, write
@@ -86,6 +87,22 @@ def test_backwards_is_forwards_reversed(storage: FileStorage) -> None:
     found = list(backward(storage._opened()))
     assert [header.tid for _, header in found] == tids[::-1]
     assert found[-1][0] == 4
+
+
+def test_who_looks_back_past_large_transactions_reads_little(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tids = [write(storage, {A: os.urandom(200_000)}).tid for _ in range(10)]
+    sizes: list[int] = []
+    read = DataFile.read
+
+    def counted(file: DataFile, position: int, size: int) -> bytes:
+        sizes.append(size)
+        return read(file, position, size)
+
+    monkeypatch.setattr(DataFile, "read", counted)
+    assert [header.tid for _, header in backward(storage._opened())] == tids[::-1]
+    assert sum(sizes) < 10_000
 
 
 def test_the_last_invalidations_are_the_last_transactions(storage: FileStorage) -> None:

@@ -158,6 +158,15 @@ def test_the_index_fits_the_packed_file(storage: FileStorage, path: Path) -> Non
     again.close()
 
 
+def test_syncs_are_counted_on_in_the_packed_file(storage: FileStorage) -> None:
+    before = storage.counters()
+    storage.pack(FAR, references)
+    write(storage, {A: cell(3)})
+    after_it = storage.counters()
+    assert after_it["syncs"] == before["syncs"] + 1
+    assert after_it["sync_s"] > before["sync_s"] > 0
+
+
 def test_who_reads_in_the_old_file_goes_on(storage: FileStorage) -> None:
     old = storage._opened()
     storage.pack(FAR, references)
