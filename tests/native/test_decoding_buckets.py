@@ -159,6 +159,8 @@ def test_numbers_that_are_no_keys_are_refused_as_by_the_pure_reader() -> None:
         b"(K\x01Ntq\x01C\x08\0\0\0\0\0\0\0\x05q\x02h\x00\x86q\x03Q\x86h\x01\x86.",
         # A text in the class's place.
         b"(K\x01X\x01\x00\x00\x00aq\x00tq\x02C\x08\0\0\0\0\0\0\0\x05q\x03h\x00\x86q\x04Q\x86.",
+        # The items in the class's place.
+        b"(K\x01Ntq\x00C\x08\0\0\0\0\0\0\0\x05q\x02h\x00\x86q\x03Q\x86.",
         b"(K\x01NtC\x08\0\0\0\0\0\0\0\x05\x86.",  # no reference
         b"(K\x01NtC\x08\0\0\0\0\0\0\0\x05.",
         b"(K\x01NtC\x08\0\0\0",

@@ -197,8 +197,11 @@ static int read_following(Load *load, PyObject **following) {
     const uint8_t *next, *end = load->end;
     size_t number;
     uint8_t tuple = 0x85; /* TUPLE1 */
-    if (take_numbered(&load->next, end, 'q', 'r', &number))
+    if (take_numbered(&load->next, end, 'q', 'r', &number)) {
+        if (number != (size_t)work->memo_size)
+            return HAND_OVER;
         work->memo[work->memo_size++] = NULL; /* nobody asks for the tuple of items */
+    }
     next = load->next;
     if (end - next >= 10 && *next == 'C' && next[1] == 8) { /* SHORT_BINBYTES */
         load->next += 10;
