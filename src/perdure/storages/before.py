@@ -8,7 +8,7 @@ pack leaves on the transactions that it went over, so it needs a storage that
 can be iterated.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -22,23 +22,24 @@ from perdure.ids import after, before
 from perdure.interfaces import (
     INTERFACES,
     BlobStorage,
+    HasMetaData,
     IterableStorage,
     Loaded,
     PlainRevision,
+    References,
     SealedBlobStorage,
     Storage,
     StorageWrapper,
     StoredTransaction,
     declares,
 )
-from perdure.storages.asbelow import AboutAsBelow, RefusesWrites
 from perdure.storages.below import current
 
 __all__ = ["BeforeStorage"]
 
 
 @declares(Storage)
-class BeforeStorage(AboutAsBelow, RefusesWrites):
+class BeforeStorage:
     """Shows what `storage` had before the moment `before`; only reads.
 
     The moment is a tid, a `datetime` (UTC without a zone), a text that
@@ -91,6 +92,20 @@ class BeforeStorage(AboutAsBelow, RefusesWrites):
 
     def getName(self) -> str:
         return f"BeforeStorage({self.base.getName()}, {self.before.hex()})"
+
+    def sortKey(self) -> str:
+        key: str = self.base.sortKey()
+        return key
+
+    def getSize(self) -> int:
+        size: int = self.base.getSize()
+        return size
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def isReadOnly(self) -> bool:
+        return True
 
     def registerDB(self, wrapper: StorageWrapper) -> None:
         """Nothing to tell: what is shown never changes."""
@@ -195,12 +210,56 @@ class BeforeStorage(AboutAsBelow, RefusesWrites):
                 "use a moment after the pack",
             )
 
+    # Writing
+
     def _refuse(self) -> NoReturn:
         self._check_open()
         raise ReadOnlyError(f"{self.getName()} shows the past, which only reads")
 
+    def new_oid(self) -> bytes:
+        self._refuse()
+
     def supportsUndo(self) -> bool:
         return False
+
+    def tpc_transaction(self) -> None:
+        """Return the transaction that is being committed: there is never one."""
+
+    def tpc_begin(self, transaction: HasMetaData) -> None:
+        self._refuse()
+
+    def store(
+        self, oid: bytes, serial: bytes, data: bytes, version: str, transaction: HasMetaData
+    ) -> None:
+        self._refuse()
+
+    def storeBlob(
+        self,
+        oid: bytes,
+        oldserial: bytes,
+        data: bytes,
+        blobfilename: str,
+        version: str,
+        transaction: HasMetaData,
+    ) -> None:
+        self._refuse()
+
+    def temporaryDirectory(self) -> str:
+        self._refuse()
+
+    def tpc_vote(self, transaction: HasMetaData) -> None:
+        self._refuse()
+
+    def tpc_finish(
+        self, transaction: HasMetaData, func: Callable[[bytes], object] | None = None
+    ) -> bytes:
+        self._refuse()
+
+    def tpc_abort(self, transaction: HasMetaData) -> None:
+        """Do nothing: no transaction ever began."""
+
+    def pack(self, pack_time: float, referencesf: References) -> None:
+        self._refuse()
 
 
 def _tid(moment: bytes | datetime | str) -> bytes:

@@ -10,7 +10,7 @@ transaction as it was. The backups are not packed.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,12 +22,16 @@ from perdure.interfaces import (
     Bind,
     HasMetaData,
     IterableStorage,
+    Loaded,
+    PlainRevision,
     References,
     Storage,
+    StorageWrapper,
+    StoredTransaction,
     declares,
 )
-from perdure.storages.asbelow import ReadsAsBelow, WritesAsBelow
 from perdure.storages.below import (
+    current,
     declare_as,
     have_conflicts_resolved,
     pack_below,
@@ -44,7 +48,7 @@ _ROUNDING_S = 1e-6
 
 
 @declares(Storage, IterableStorage)
-class ReplicatingStorage(ReadsAsBelow, WritesAsBelow):
+class ReplicatingStorage:
     """Shows `storage`, and writes to each of `backups` what is committed there.
 
     A backup is a storage that is empty or was a backup of this one before, or a
@@ -116,13 +120,102 @@ class ReplicatingStorage(ReadsAsBelow, WritesAsBelow):
     def getName(self) -> str:
         return f"replicated({self.base.getName()})"
 
+    def sortKey(self) -> str:
+        key: str = self.base.sortKey()
+        return key
+
+    def getSize(self) -> int:
+        size: int = self.base.getSize()
+        return size
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def isReadOnly(self) -> bool:
+        read_only: bool = self.base.isReadOnly()
+        return read_only
+
     def supportsUndo(self) -> bool:
         return self._undo
+
+    def counters(self) -> Mapping[str, float]:
+        counters: Mapping[str, float] = self.base.counters()
+        return counters
+
+    def registerDB(self, wrapper: StorageWrapper) -> None:
+        self.base.registerDB(wrapper)
 
     def bind_records(self, bind: Bind) -> None:
         self.base.bind_records(bind)
 
+    # Reading
+
+    def sync(self, force: bool = True) -> None:
+        """Catch up with a server, where the storage below has one."""
+        if force and self._sync_below is not None:
+            self._sync_below()
+
+    def lastTransaction(self) -> bytes:
+        tid: bytes = self.base.lastTransaction()
+        return tid
+
+    def load(self, oid: bytes, version: str = "") -> Loaded:
+        """Return the current record; `POSKeyError` if there is none."""
+        return current(self, oid)
+
+    def getTid(self, oid: bytes) -> bytes:
+        """Return the tid of the current record; `POSKeyError` if there is none."""
+        return self.load(oid).tid
+
+    def loadBefore(self, oid: bytes, tid: bytes) -> PlainRevision | None:
+        revision: PlainRevision | None = self.base.loadBefore(oid, tid)
+        return revision
+
+    def loadSerial(self, oid: bytes, serial: bytes) -> bytes:
+        data: bytes = self.base.loadSerial(oid, serial)
+        return data
+
+    def history(self, oid: bytes, size: int = 1) -> Sequence[Mapping[str, Any]]:
+        entries: Sequence[Mapping[str, Any]] = self.base.history(oid, size)
+        return entries
+
+    def iterator(
+        self, start: bytes | None = None, stop: bytes | None = None
+    ) -> Iterator[StoredTransaction]:
+        transactions: Iterator[StoredTransaction] = self.base.iterator(start, stop)
+        return transactions
+
+    def record_iternext(
+        self,
+        next: bytes | None = None,  # noqa: A002  the contract's name
+    ) -> tuple[bytes, bytes, bytes, bytes | None]:
+        record: tuple[bytes, bytes, bytes, bytes | None] = self.base.record_iternext(next)
+        return record
+
+    def undoLog(
+        self,
+        first: int = 0,
+        last: int = -20,
+        filter: Callable[[Mapping[str, Any]], bool] | None = None,  # noqa: A002  likewise
+    ) -> Sequence[Mapping[str, Any]]:
+        entries: Sequence[Mapping[str, Any]] = self.base.undoLog(first, last, filter)
+        return entries
+
+    def undoInfo(
+        self, first: int = 0, last: int = -20, specification: Mapping[str, Any] | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        entries: Sequence[Mapping[str, Any]] = self.base.undoInfo(first, last, specification)
+        return entries
+
     # Two-phase commit
+
+    def new_oid(self) -> bytes:
+        oid: bytes = self.base.new_oid()
+        return oid
+
+    def new_oids(self, count: int) -> list[bytes]:
+        oids: list[bytes] = self.base.new_oids(count)
+        return oids
 
     def tpc_transaction(self) -> Any:
         """Return the transaction that is being committed, or None."""
@@ -236,6 +329,17 @@ class ReplicatingStorage(ReadsAsBelow, WritesAsBelow):
         transaction: HasMetaData,
     ) -> None:
         self.base.restoreBlob(oid, serial, data, blobfilename, prev_txn, transaction)
+
+    def loadBlob(self, oid: bytes, serial: bytes) -> str:
+        path: str = self.base.loadBlob(oid, serial)
+        return path
+
+    def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
+        return self.base.openCommittedBlobFile(oid, serial, blob)
+
+    def temporaryDirectory(self) -> str:
+        path: str = self.base.temporaryDirectory()
+        return path
 
     # Packing
 

@@ -32,7 +32,6 @@ from perdure.interfaces import (
 )
 from perdure.records.transforms import NO_FACTS, Facts, RecordTransform
 from perdure.storages import undolog
-from perdure.storages.asbelow import WritesAsBelow
 from perdure.storages.below import (
     current,
     declare_as,
@@ -62,7 +61,7 @@ class _Draft:
 
 
 @declares(Storage)
-class TransformingStorage(WritesAsBelow):
+class TransformingStorage:
     """Shows the records of `storage` as they were before `transform`.
 
     It declares what `storage` declares. `blobs` and `metadata` seal the blobs and the
@@ -124,8 +123,27 @@ class TransformingStorage(WritesAsBelow):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.getName()}>"
 
+    def sortKey(self) -> str:
+        key: str = self.base.sortKey()
+        return key
+
+    def getSize(self) -> int:
+        size: int = self.base.getSize()
+        return size
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def isReadOnly(self) -> bool:
+        read_only: bool = self.base.isReadOnly()
+        return read_only
+
     def supportsUndo(self) -> bool:
         return self._undo
+
+    def counters(self) -> Mapping[str, float]:
+        counters: Mapping[str, float] = self.base.counters()
+        return counters
 
     def registerDB(self, wrapper: StorageWrapper) -> None:
         self._resolver.wrapper = self._link.above = wrapper
@@ -205,6 +223,14 @@ class TransformingStorage(WritesAsBelow):
         return self._past.transactions(start, stop)
 
     # Two-phase commit
+
+    def new_oid(self) -> bytes:
+        oid: bytes = self.base.new_oid()
+        return oid
+
+    def new_oids(self, count: int) -> list[bytes]:
+        oids: list[bytes] = self.base.new_oids(count)
+        return oids
 
     def tpc_transaction(self) -> Any:
         """Return the transaction that is being committed, or None."""
@@ -390,6 +416,10 @@ class TransformingStorage(WritesAsBelow):
 
     def openCommittedBlobFile(self, oid: bytes, serial: bytes, blob: Any = None) -> Any:
         return self._blobs.open(oid, serial, blob)
+
+    def temporaryDirectory(self) -> str:
+        path: str = self.base.temporaryDirectory()
+        return path
 
     # The storage as a whole
 
