@@ -27,7 +27,7 @@ _LOOKUP = {
 }
 _FIXED = (
     "the sync is more than half of it, see the ratio without; the rest has a fixed part as large "
-    "as ZODB's: {}three system calls beside the sync, the `transaction` package, and some 350 "
+    "as ZODB's: {}three system calls beside the sync, the `transaction` package, and some 300 "
     "calls, none of which takes 5 %"
 )
 

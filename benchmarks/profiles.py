@@ -138,8 +138,8 @@ def _profile(name: str, engine: Engine, place: Path, seconds: float) -> None:
             Stopwatch.watcher = None
             sampler.close()
     _print(name, engine, sampler, operations)
-    print(f"  calls: {calls.python / counted:,.3g} of Python functions, ", end="")
-    print(f"{calls.c / counted:,.3g} of C functions\n", flush=True)
+    print(f"  calls: {calls.python / counted:,.1f} of Python functions, ", end="")
+    print(f"{calls.c / counted:,.1f} of C functions\n", flush=True)
 
 
 def _print(name: str, engine: Engine, sampler: Sampler, operations: float) -> None:
