@@ -95,8 +95,9 @@ class TransactionMetaData:
         description: str | bytes = "",
         extension: dict[str, Any] | bytes | None = None,
     ) -> None:
-        self.user = user
-        self.description = description
+        # As the setters do, for a call less each: every commit makes one of these.
+        self._user = user.encode() if isinstance(user, str) else user
+        self._description = description.encode() if isinstance(description, str) else description
         self._dictionary: dict[str, Any] | None = None
         self._extension_bytes: bytes | None = None
         if isinstance(extension, bytes):
@@ -137,7 +138,7 @@ class TransactionMetaData:
         # Not remembered when dumped: the dictionary may still change.
         if self._extension_bytes is not None:
             return self._extension_bytes
-        return dump_extension(self.extension)
+        return dump_extension(self._dictionary) if self._dictionary else b""
 
     @extension_bytes.setter
     def extension_bytes(self, extension_bytes: bytes) -> None:

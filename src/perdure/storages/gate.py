@@ -64,16 +64,37 @@ class _Visitor(Generic[Changes]):
         self.thread = 0  # the one that voted
 
     def __enter__(self) -> Changes:
-        if self.phase is _BEGUN:
-            self._gate._enter_vote(self)
+        if self.phase is not _BEGUN:
+            return self.changes
+        gate, thread = self._gate, get_ident()
+        voted = gate._voted
+        if voted is not None and voted.thread == thread:
+            raise StorageTransactionError(
+                "this storage takes part twice in one transaction, through two connections "
+                "or through a connection and an undo: it would wait for itself; "
+                "give each a transaction of its own"
+            )
+        gate._commit_lock.acquire()
+        try:
+            # The wait may have been long.
+            if gate._refusal is not None or not self.is_known or self.phase is not _BEGUN:
+                gate._expect(self.transaction, _BEGUN)
+            self.thread = thread
+            gate._voted = self
+        except BaseException:
+            gate._commit_lock.release()
+            raise
         return self.changes
 
     def __exit__(self, kind: object, *_: object) -> None:
         gate = self._gate
         if self.phase is _VOTED:
             gate._forget(self)
-        else:
-            gate._leave_vote(self, kind is not None)
+            return
+        with gate._turning:
+            self.phase = _VOTED if kind is None else _FAILED
+            if kind is not None or not self.is_known:
+                gate._give_back()
 
 
 class Gate(Generic[Changes]):
@@ -183,31 +204,6 @@ class Gate(Generic[Changes]):
     def shut(self, refusal: Callable[[], Exception]) -> None:
         """Refuse everything but aborting from now on, with the error that `refusal` makes."""
         self._refusal = refusal
-
-    def _enter_vote(self, visitor: _Visitor[Changes]) -> None:
-        voted, thread = self._voted, get_ident()
-        if voted is not None and voted.thread == thread:
-            raise StorageTransactionError(
-                "this storage takes part twice in one transaction, through two connections "
-                "or through a connection and an undo: it would wait for itself; "
-                "give each a transaction of its own"
-            )
-        self._commit_lock.acquire()
-        try:
-            # The wait may have been long.
-            if self._refusal is not None or not visitor.is_known or visitor.phase is not _BEGUN:
-                self._expect(visitor.transaction, _BEGUN)
-            visitor.thread = thread
-            self._voted = visitor
-        except BaseException:
-            self._commit_lock.release()
-            raise
-
-    def _leave_vote(self, visitor: _Visitor[Changes], failed: bool) -> None:
-        with self._turning:
-            visitor.phase = _FAILED if failed else _VOTED
-            if failed or not visitor.is_known:
-                self._give_back()
 
     def _expect(self, transaction: Any, phase: Phase) -> _Visitor[Changes]:
         visitor = self._visitors.get(id(transaction))
