@@ -314,6 +314,11 @@ def test_the_index_of_a_file_may_have_pages_of_either_kind(tmp_path: Path) -> No
                 storage.store(oid, storage.lastTid(oid) or ZERO, data, "", transaction)
             storage.tpc_vote(transaction)
             tid = storage.tpc_finish(transaction)
+        transaction = TransactionMetaData()  # one more: of the last one, the index is not asked
+        storage.tpc_begin(transaction)
+        storage.store(p64(600), ZERO, b"another", "", transaction)
+        storage.tpc_vote(transaction)
+        storage.tpc_finish(transaction)
         view = storage._opened()
         assert isinstance(view.index.pages, native.Pages)
         index = PositionIndex(PurePages)

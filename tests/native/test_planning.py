@@ -2,6 +2,7 @@
 
 import gc
 import tracemalloc
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -11,6 +12,7 @@ from perdure.ids import ZERO, p64
 from perdure.storages.changes import Planned
 from perdure.storages.file import FileStorage, encoding
 from perdure.storages.file.committed import CommittedRecords
+from perdure.storages.file.format import RECORD_HEADER
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.reader import View
 from samples.transactions import write
@@ -243,6 +245,21 @@ def test_records_that_wait_to_become_visible_are_planned_upon(storage: FileStora
     plan: Any = records.new_plan()
     assert records.plan_unchanged(((p64(1), read, b"two"),), 0, plan) == 1
     assert dict(plan) == {p64(1): (b"two", None, view.index.get(p64(1)))}
+
+
+@pytest.mark.parametrize("oids", [(1, 2), (1, 1)])
+def test_an_object_that_is_in_a_transaction_twice_is_looked_at(
+    tmp_path: Path, oids: tuple[int, ...]
+) -> None:
+    records = [RECORD_HEADER.pack(p64(oid), TID, 0, 4, 0, 1) + b"x" for oid in oids]
+    path = tmp_path / "data.fs"
+    path.write_bytes(b"FS30" + b"".join(records))
+    with path.open("rb") as file:
+        plan = planning.plan_undone(file.fileno(), 4, 4, path.stat().st_size, None)
+    if oids == (1, 2):
+        assert dict(plan.items()) == {p64(1): (None, None, 4), p64(2): (None, None, 47)}
+    else:
+        assert plan is None
 
 
 def test_wrong_arguments_are_refused() -> None:

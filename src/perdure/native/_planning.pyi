@@ -69,7 +69,8 @@ def plan_undone(
 ) -> Plan | None:
     """Plan the undo of the transaction whose records stand from `first` to `end`.
 
-    None where that must be looked at: an object was changed later, or a record is damaged.
+    `pages` are those of the index, or None, if that transaction is the last one. Returns None
+    where it must be looked at: an object was changed later, or a record is damaged.
     """
 
 def encode_records(

@@ -76,7 +76,8 @@ static struct undone *undo_next(struct undoing *undoing) {
     return undoing->records + undoing->count;
 }
 
-/* Take in the records of a transaction, which all have to be current.
+/* Take in the records of a transaction, which all have to be current: as the pages of the index
+ * say, or None, if it is the last one.
  *
  * Returns 0 where one must be looked at, -1 with an exception; so below. */
 static int undo_take(struct undoing *undoing, PyObject *pages, int64_t transaction, int64_t at,
@@ -97,7 +98,7 @@ static int undo_take(struct undoing *undoing, PyObject *pages, int64_t transacti
             return -1;
         memcpy(record->oid, head, 8);
         record->origin = (int64_t)previous;
-        record->place = index_position(pages, record->oid);
+        record->place = pages == Py_None ? at : index_position(pages, record->oid);
         if (record->place != at)
             return record->place < 0 ? -1 : 0;
         undoing->count++;
@@ -191,7 +192,8 @@ static int undo_follow(struct undoing *undoing) {
     return done;
 }
 
-/* Return the plan: by oid no data, where they are, and what is current. */
+/* Return the plan: by oid no data, where they are, and what is current; None if there are two
+   records of an object. */
 static PyObject *undo_plan(const struct undoing *undoing) {
     PyObject *planned = PyObject_CallNoArgs((PyObject *)plan_type);
     size_t number;
@@ -205,6 +207,10 @@ static PyObject *undo_plan(const struct undoing *undoing) {
             Py_CLEAR(planned);
         Py_XDECREF(oid);
     }
+    if (planned != NULL && (size_t)((Plan *)planned)->count < undoing->count) {
+        Py_DECREF(planned);
+        return Py_NewRef(Py_None);
+    }
     return planned;
 }
 
@@ -215,8 +221,8 @@ static PyObject *plan_undone(PyObject *Py_UNUSED(module), PyObject *args) {
     int done = -1;
     if (!PyArg_ParseTuple(args, "iLLLO", &undoing.descriptor, &transaction, &first, &end, &pages))
         return NULL;
-    if (!is_index(pages)) {
-        PyErr_SetString(PyExc_TypeError, "expected the pages of an index");
+    if (pages != Py_None && !is_index(pages)) {
+        PyErr_SetString(PyExc_TypeError, "expected the pages of an index, or None");
         return NULL;
     }
     undoing.start = first;

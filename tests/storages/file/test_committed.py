@@ -92,6 +92,9 @@ def test_an_undo_is_planned_at_once_as_it_is_one_by_one(storage: FileStorage, se
             assert planned_at_once(records, again) == planned_one_by_one(records, again)
             undo(storage, undo_id(storage))
             assert data_of(storage, oids) == before
+        last = storage.lastTransaction()
+        write(storage, {p64(1000): cell(1)})
+        assert planned_at_once(records, last) == planned_one_by_one(records, last)
 
 
 def test_an_undo_of_what_was_changed_since_is_looked_at_one_by_one(storage: FileStorage) -> None:

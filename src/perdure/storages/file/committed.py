@@ -233,18 +233,19 @@ class CommittedRecords:
         if header is None:
             return None
         first, end = position + header.size, position + header.length
+        # What the last transaction wrote is current: the index need not be asked.
+        is_last = end + NUMBER.size == self._view.end
         if not native.planning:
-            return self._pure_plan_undone(position, first, end)
-        return native.planning.plan_undone(self._file.descriptor, position, first, end, self._pages)
+            return self._pure_plan_undone(position, first, end, is_last)
+        pages = None if is_last else self._pages
+        return native.planning.plan_undone(self._file.descriptor, position, first, end, pages)
 
     def _pure_plan_undone(
-        self, transaction: int, at: int, end: int
+        self, transaction: int, at: int, end: int, is_last: bool
     ) -> dict[bytes, Planned[int]] | None:
         """Plan the undo of the transaction whose records stand from `at` to `end`."""
         window = Window(self._file, end, SMALL_WINDOW)
         unpack, size, page = _UNDONE.unpack_from, _UNDONE.size, self._page
-        # What the last transaction wrote is current: the index need not be asked.
-        is_last = end + NUMBER.size == self._view.end
         records: dict[bytes, int] = {}
         wanted: list[tuple[int, bytes]] = []
         data, start, covered = b"", 0, -1
