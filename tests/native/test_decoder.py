@@ -151,6 +151,43 @@ def short_text(text: str) -> bytes:
     return b"X" + len(data).to_bytes(4, "little") + data
 
 
+def texts_in(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    return (
+        [text for each in value for text in texts_in(each)]
+        if isinstance(value, list | tuple)
+        else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        pytest.param(b"", b"", id="value"),
+        pytest.param(b"]", b"a", id="list of one"),
+        pytest.param(b"](", b"e", id="list"),
+        pytest.param(b"K\x01", b"\x86", id="pair"),
+        pytest.param(b"K\x01", b"K\x02\x87", id="triple"),
+        pytest.param(b"(K\x01", b"t", id="tuple"),
+        pytest.param(b"}K\x01", b"s", id="dictionary"),
+    ],
+)
+def test_a_text_that_is_no_name_is_not_interned(before: bytes, behind: bytes) -> None:
+    read = alone(Jar())
+    for number in range(3):
+        for opening, closing in ((b"}", b"s."), (b"}(" + short_text("one") + b"K\x01", b"u.")):
+            text = f"text {before!r} {behind!r} {number} {closing!r}"
+            state = short_text("name") + before + short_text(text) + behind
+            node = Node()
+            read.set_state(node, HEAD + b"\x80\x03" + opening + state + closing)
+            assert texts_in(node.name) == [text]
+            another = text.encode().decode()
+            assert sys.intern(another) is another, "it was interned already"
+
+
 def test_names_that_differ_in_one_letter_are_told_apart() -> None:
     read = alone(Jar())
     for size in range(1, 45):

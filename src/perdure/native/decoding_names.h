@@ -42,49 +42,44 @@ static void keep_name(Key *key, PyObject *name, const char *bytes, Py_ssize_t si
     Py_XDECREF(before);
 }
 
-/* The name of an attribute: interned, and mostly the same as in records before. */
-static PyObject *known_name(Decoder *decoder, const char *bytes, Py_ssize_t size) {
+/* Where a name is kept among those of all classes. */
+static inline Key *place_of_name(Decoder *decoder, const char *bytes, Py_ssize_t size) {
     uint32_t hash = (uint32_t)size;
-    PyObject *name;
-    Key *key;
     if (size <= LONGEST_KEY)
         for (Py_ssize_t n = 0; n < size; n++)
             hash = hash * 31 + (uint8_t)bytes[n];
-    key = &decoder->keys[(hash ^ hash >> 8) & (KEYS - 1)];
-    if (is_key(key, bytes, size))
-        return Py_NewRef(key->name);
-    name = PyUnicode_DecodeUTF8(bytes, size, "surrogatepass");
-    if (name == NULL)
-        return NULL;
-    PyUnicode_InternInPlace(&name);
-    bytes = size <= LONGEST_KEY ? PyUnicode_AsUTF8AndSize(name, &size) : NULL;
-    if (bytes != NULL)
-        keep_name(key, name, bytes, size);
-    else
-        PyErr_Clear(); /* it has a surrogate, which is no UTF-8 */
-    return name;
+    return &decoder->keys[(hash ^ hash >> 8) & (KEYS - 1)];
 }
 
-/* The next one, which mostly is that of the class's last record at the same place. */
+/* The next name, which mostly is that of the class's last record at the same place; NULL where
+   it is not known: it may be no name, and is not interned before it has become one. */
 static PyObject *attribute_name(Load *load, const char *bytes, Py_ssize_t size) {
-    Head *head = load->head;
-    Key *key = load->names < KEPT_NAMES ? &head->names[load->names] : NULL;
-    PyObject *name;
+    Key *expected = load->names < KEPT_NAMES ? &load->head->names[load->names] : NULL, *key;
     load->names++;
-    if (key != NULL && is_key(key, bytes, size))
-        return Py_NewRef(key->name);
-    name = known_name(load->decoder, bytes, size);
-    if (key != NULL && name != NULL && size <= LONGEST_KEY) {
-        bytes = PyUnicode_AsUTF8AndSize(name, &size);
-        if (bytes != NULL)
-            keep_name(key, name, bytes, size);
-        else
-            PyErr_Clear();
-    }
-    return name;
+    if (expected != NULL && is_key(expected, bytes, size))
+        return Py_NewRef(expected->name);
+    key = place_of_name(load->decoder, bytes, size);
+    if (!is_key(key, bytes, size))
+        return NULL;
+    if (expected != NULL)
+        keep_name(expected, key->name, key->bytes, key->size);
+    return Py_NewRef(key->name);
 }
 
-/* Whether the string that comes next is a key of the dictionary that is the state. */
+/* Intern what has become a name, and know it from now on. */
+static void intern_name(Decoder *decoder, PyObject **name) {
+    const char *bytes;
+    Py_ssize_t size;
+    PyUnicode_InternInPlace(name);
+    bytes = PyUnicode_AsUTF8AndSize(*name, &size);
+    if (bytes == NULL)
+        PyErr_Clear(); /* it has a surrogate, which is no UTF-8 */
+    else if (size <= LONGEST_KEY)
+        keep_name(place_of_name(decoder, bytes, size), *name, bytes, size);
+}
+
+/* Whether the string that comes next can be a key of the dictionary that is the state: it is
+   one, but for some members of tuples and lists. */
 static inline int is_attribute_name(const Load *load) {
     const Work *work = load->work;
     if (!load->keys_are_names || !(work->stack_size & 1) || !PyDict_CheckExact(work->stack[0]))

@@ -82,9 +82,10 @@ static inline PyObject *plain_text(const uint8_t *bytes, size_t size) {
 }
 
 static PyObject *text_of(Load *load, const uint8_t *bytes, size_t size) {
+    PyObject *name = NULL;
     if (is_attribute_name(load))
-        return attribute_name(load, (const char *)bytes, (Py_ssize_t)size);
-    return plain_text(bytes, size);
+        name = attribute_name(load, (const char *)bytes, (Py_ssize_t)size);
+    return name != NULL ? name : plain_text(bytes, size);
 }
 
 static PyObject *bytes_of(const uint8_t *bytes, size_t size) {
@@ -203,7 +204,7 @@ static int set_items(Load *load, Py_ssize_t count) {
     Work *work = load->work;
     Py_ssize_t first = work->stack_size - count;
     PyObject *target;
-    int plain;
+    int plain, names = load->keys_are_names && first == 1;
     if (count & 1 || first < 1 || (work->marks_size && first <= work->marks[work->marks_size - 1]))
         return misfit(load);
     target = work->stack[first - 1];
@@ -211,7 +212,11 @@ static int set_items(Load *load, Py_ssize_t count) {
     if (!plain && !load->called)
         return HAND_OVER;
     for (Py_ssize_t n = first; n < work->stack_size; n += 2) {
-        PyObject *key = work->stack[n], *value = work->stack[n + 1];
+        PyObject *key, *value = work->stack[n + 1];
+        if (names && PyUnicode_CheckExact(work->stack[n]) &&
+            !PyUnicode_CHECK_INTERNED(work->stack[n]))
+            intern_name(load->decoder, &work->stack[n]);
+        key = work->stack[n];
         if ((plain ? PyDict_SetItem(target, key, value) : PyObject_SetItem(target, key, value)) < 0)
             return FAILED;
     }
