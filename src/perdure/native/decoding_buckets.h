@@ -76,6 +76,8 @@ static inline int skip_item(char kind, const uint8_t **next, const uint8_t *end,
 static int count_items(ItemKinds kinds, const uint8_t *next, const uint8_t *end,
                        Py_ssize_t *memo_size) {
     int count = 0;
+    if (end - next > INT_MAX) /* an item takes a byte or more */
+        return 0;
     while (next < end && *next != 't') {
         if (!skip_item(kinds.key, &next, end, memo_size) ||
             (kinds.value && !skip_item(kinds.value, &next, end, memo_size)))
