@@ -71,7 +71,7 @@ def data_file(path: Path) -> DataFile:
 
 @pytest.mark.parametrize(
     ("size", "room"),
-    [(100, 128 * KIB), (8 * KIB, 128 * KIB), (16 * KIB, 256 * KIB), (32 * KIB, 512 * KIB)],
+    [(100, 128 * KIB), (8 * KIB, 128 * KIB), (16 * KIB, 256 * KIB), (64 * KIB, 1024 * KIB)],
 )
 def test_a_reserve_has_room_for_sixteen_such_commits(size: int, room: int) -> None:
     end = 1000 + size
@@ -83,7 +83,7 @@ def test_a_reserve_has_room_for_sixteen_such_commits(size: int, room: int) -> No
 
 
 def test_a_large_commit_makes_none() -> None:
-    assert Reserve(RESERVE_BYTES, None, 4).behind(TID, 4, 5 + 32 * KIB) == b""
+    assert Reserve(RESERVE_BYTES, None, 4).behind(TID, 4, 5 + 64 * KIB) == b""
     assert Reserve(0, None, 4).behind(TID, 4, 100) == b""
 
 

@@ -22,12 +22,12 @@ from perdure.storages.file.format import STATUS_OFFSET, TRANSACTION_HEADER
 
 __all__ = ["RESERVE_BYTES", "Reserve", "end_without_reserve", "header_behind", "written_end"]
 
-RESERVE_BYTES: Final = 512 << 10
+RESERVE_BYTES: Final = 1 << 20
 
 _COMMITS: Final = 16
 """So many commits of the size of the one that makes it, a reserve has room for."""
 
-_SMALLEST_PART: Final = 4
+_SMALLEST_PART: Final = 8
 """What part of the largest reserve the smallest one is."""
 
 _BLOCK_SIZE: Final = 4096
