@@ -11,7 +11,7 @@
    load step aside now and then anyway. One that has just committed was away itself.
    See objects/courtesy.py. */
 
-#define _GNU_SOURCE /* pwritev */
+#define _GNU_SOURCE /* pwritev, statx */
 
 #include "courtesy.h"
 
@@ -23,12 +23,14 @@
 #endif
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #ifdef __linux__
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #endif
 #include <time.h>
@@ -277,14 +279,35 @@ static PyObject *is_local(PyObject *Py_UNUSED(module), PyObject *file) {
     return PyBool_FromLong(local);
 }
 
-static PyObject *names_file(PyObject *Py_UNUSED(module), PyObject *args) {
+/* Find the device and the inode of a path; -1 with `errno`. No times are asked for: since Linux
+   6.13, whoever writes after somebody saw them has to note new ones, and its sync takes half as
+   long again. */
+static int identify(const char *path, dev_t *device, ino_t *inode) {
     struct stat found;
+#ifdef STATX_INO
+    struct statx part;
+    if (statx(AT_FDCWD, path, 0, STATX_INO, &part) == 0) {
+        *device = makedev(part.stx_dev_major, part.stx_dev_minor);
+        *inode = (ino_t)part.stx_ino;
+        return 0;
+    } /* an old system, or one that forbids the call, knows the other one */
+#endif
+    if (stat(path, &found) < 0)
+        return -1;
+    *device = found.st_dev;
+    *inode = found.st_ino;
+    return 0;
+}
+
+static PyObject *names_file(PyObject *Py_UNUSED(module), PyObject *args) {
     const char *path;
     unsigned long long device, inode;
+    dev_t found_device;
+    ino_t found_inode;
     if (!PyArg_ParseTuple(args, "yKK:names_file", &path, &device, &inode))
         return NULL;
-    if (stat(path, &found) == 0)
-        return PyBool_FromLong(found.st_dev == device && found.st_ino == inode);
+    if (identify(path, &found_device, &found_inode) == 0)
+        return PyBool_FromLong(found_device == device && found_inode == inode);
     if (errno == ENOENT)
         Py_RETURN_FALSE;
     return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);

@@ -34,14 +34,8 @@ class DataFile:
         self.path = path
         self.descriptor = descriptor
         held = os.fstat(descriptor)
-        # A server may be slow to answer, and is asked without keeping others from running.
-        names_file = (
-            native.courtesy.names_file
-            if native.courtesy and native.courtesy.is_local(descriptor)
-            else _names_file
-        )
         self.is_at_its_path: Callable[[], bool] = partial(
-            names_file, os.fsencode(path), held.st_dev, held.st_ino
+            _names_file(descriptor), os.fsencode(path), held.st_dev, held.st_ino
         )
         """Returns whether the path still names this file: it was not packed or replaced.
 
@@ -53,7 +47,8 @@ class DataFile:
 
     def size(self) -> int:
         """Return the size of the file in bytes, as it is now."""
-        return os.fstat(self.descriptor).st_size
+        # Not by fstat, which asks for times, too: see `naming`.
+        return os.lseek(self.descriptor, 0, os.SEEK_END)
 
     def read(self, position: int, size: int) -> bytes:
         """Return `size` bytes from `position` on, fewer where the file ends.
@@ -100,9 +95,11 @@ class DataFile:
         return unpack_transaction_header(data, self.path, position)
 
 
-def _names_file(path: bytes, device: int, inode: int) -> bool:
-    try:
-        named = os.stat(path)
-    except FileNotFoundError:
-        return False
-    return (named.st_dev, named.st_ino) == (device, inode)
+def _names_file(descriptor: int) -> Callable[[bytes, int, int], bool]:
+    """Return what tells whether a path names a file."""
+    # A server may be slow to answer, and is asked without keeping others from running.
+    if native.courtesy and native.courtesy.is_local(descriptor):
+        return native.courtesy.names_file
+    from perdure.storages.file.naming import names_file  # which loads ctypes
+
+    return names_file
