@@ -19,16 +19,15 @@ _READ = {
     "takes to prepare it, and `persistent`'s calls",
 }
 _LOOKUP = {
-    NATIVE: "28,400 instructions a lookup where ZODB takes 247,000; 60 % make the bucket's keys "
-    "and texts, 16 % are its `__setstate__`, which any database pays, 9 % free the state. A fifth "
-    "fewer instructions gave 6 % of the time: memory bounds it, it seems",
+    NATIVE: "20,000 instructions a lookup where ZODB takes 247,000, most of them for the bucket's "
+    "texts; the processor waits for the memory that these go to",
     PURE: "keys and texts of a bucket and its `__setstate__` are most of it, in the standard "
     "library's unpickler; inferred from native code, not profiled",
 }
 _FIXED = (
-    "the sync is more than half of it, see the ratio without; the rest has a fixed part as large "
-    "as ZODB's: {}three system calls beside the sync, the `transaction` package, and some 300 "
-    "calls, none of which takes 5 %"
+    "the sync is more than half of it, see the ratio without{}; the rest has a fixed part as large "
+    "as ZODB's, 48 µs of processor time with one object: three system calls beside the sync, the "
+    "`transaction` package, and some 300 calls, none of which takes 5 %"
 )
 
 _LIMITS = {
@@ -54,11 +53,11 @@ _LIMITS = {
         "2.3 to 3.5, of 10,000 items 3.8 to 4.3. It is memory, not known more closely"
     },
     ("commit-1", ""): {
-        NATIVE: _FIXED.format("55 µs of processor time with one object, ZODB 50; "),
+        NATIVE: _FIXED.format(": of 222 µs it takes 133, where 4 times would be 139"),
         PURE: _FIXED.format(""),
     },
     ("commit-8", ""): {
-        NATIVE: "the interpreter: what 8 threads do between syncs, some 100 µs a commit, they do "
+        NATIVE: "the interpreter: what 8 threads do between syncs, some 90 µs a commit, they do "
         "one after the other",
     },
     ("commit-8-slow", ""): {
@@ -66,9 +65,9 @@ _LIMITS = {
         PURE: "what bounds it are the 2 ms that all 8 wait for",
     },
     ("commit-beside-readers", ""): {
-        NATIVE: "alone a commit takes 0.24 ms, of which the sync is 0.15: 15 times ZODB's speed "
-        "would be less than the sync. ZODB's time sets the ratio: 1.1 ms on an idle machine, 5 to "
-        "20 beside other work, where Perdure takes 0.3 to 0.5",
+        NATIVE: "alone a commit takes 0.22 ms, of which the sync is 0.13: 15 times ZODB's speed "
+        "would be less than the sync, 0.10. ZODB's time sets the ratio: 1.1 ms on an idle machine, "
+        "5 to 20 beside other work, where Perdure takes 0.3 to 0.5",
         PURE: "readers cannot know that a commit is back from the system, so they step aside all "
         "the time, every 30 µs for 20, which become 70. ZODB's time sets the ratio: 1.1 ms on an "
         "idle machine, 5 to 20 beside other work, where Perdure takes 0.45 to 0.7",
@@ -78,17 +77,19 @@ _LIMITS = {
         "that commits several times as often",
     },
     ("conflicts", ""): {
-        NATIVE: "the interpreter: four threads share one sync, 0.25 a commit; the other 130 to "
-        "145 µs of a commit they do one after the other, some 250 calls, of which merging and "
+        NATIVE: "the interpreter: four threads share one sync, 0.25 a commit; the other 120 to "
+        "140 µs of a commit they do one after the other, some 400 calls, of which merging and "
         "loading again are a fifth. Without any merging it would be 2.4",
         PURE: "the interpreter, as with native code",
     },
-    ("history", ""): {PURE: "a dictionary for each of 20 revisions, and their texts"},
+    ("history", ""): {
+        NATIVE: "the processor of that run: others give 6 to 8; 17 µs, or 26 in the same run",
+        PURE: "a dictionary for each of 20 revisions, and their texts",
+    },
     ("undo", ""): {
-        NATIVE: "the sync, see the ratio without. Of 1.1 µs an object beside it, where ZODB takes "
-        "4.4, 0.5 read both revisions, mostly from memory that was not in the processor's caches",
-        PURE: "the sync, see the ratio without. Of 2.6 µs an object beside it, where ZODB takes "
-        "4.4, planning is 1.4",
+        NATIVE: "the sync, see the ratio without. Of 0.9 µs an object beside it, where ZODB takes "
+        "4.8, most read both revisions, from memory that was not in the processor's caches",
+        PURE: "the sync, see the ratio without, and planning, record by record",
     },
     ("pack", ""): {
         PURE: "half of it are the references, which the standard library's unpickler takes"
