@@ -120,6 +120,20 @@ def test_aborting_gives_the_lock_back_and_forgets(gate: Gate[str]) -> None:
         gate.changes(transaction)
 
 
+def test_aborting_gives_the_lock_back_if_an_interrupt_kept_the_vote_from_ending(
+    gate: Gate[str], transaction: TransactionMetaData
+) -> None:
+    gate.begin(transaction, "changes")
+    gate.voting(transaction).__enter__()  # and no __exit__
+    with gate.aborting(transaction) as left:
+        assert left == ("changes", Phase.BEGUN)
+
+    again = threading.Thread(target=voted, args=(gate,), daemon=True)
+    again.start()
+    again.join(10)
+    assert not again.is_alive()
+
+
 def test_aborting_an_unknown_transaction_does_nothing(gate: Gate[str]) -> None:
     holder = voted(gate)
     with gate.aborting(TransactionMetaData()) as known:

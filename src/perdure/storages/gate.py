@@ -165,6 +165,9 @@ class Gate(Generic[Changes]):
             yield visitor.changes, visitor.phase
         finally:
             self._forget(visitor)
+            if self._voted is visitor and visitor.thread == get_ident():
+                # An interrupt kept its vote from saying how it ended: it is at an end, here.
+                self._give_back()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
