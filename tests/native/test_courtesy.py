@@ -190,24 +190,27 @@ def test_a_signal_does_not_end_a_call_unless_its_handler_raises(
     ]
 
 
-def test_it_tells_which_file_a_path_stands_for(descriptor: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_local", [True, False])
+def test_it_tells_which_file_a_path_stands_for(
+    descriptor: int, tmp_path: Path, is_local: bool
+) -> None:
     held, path = os.fstat(descriptor), tmp_path / "file"
     identity = held.st_dev, held.st_ino
-    assert courtesy.names_file(os.fsencode(path), *identity) is True
-    assert courtesy.names_file(os.fsencode(tmp_path), *identity) is False
-    assert courtesy.names_file(os.fsencode(path), held.st_dev + 1, held.st_ino) is False
-    assert courtesy.names_file(os.fsencode(path), held.st_dev, held.st_ino + 1) is False
+    assert courtesy.names_file(os.fsencode(path), *identity, is_local) is True
+    assert courtesy.names_file(os.fsencode(tmp_path), *identity, is_local) is False
+    assert courtesy.names_file(os.fsencode(path), held.st_dev + 1, held.st_ino, is_local) is False
+    assert courtesy.names_file(os.fsencode(path), held.st_dev, held.st_ino + 1, is_local) is False
     (tmp_path / "link").symlink_to(path)
     path.rename(tmp_path / "other")
-    assert courtesy.names_file(os.fsencode(path), *identity) is False
-    assert courtesy.names_file(os.fsencode(tmp_path / "link"), *identity) is False
+    assert courtesy.names_file(os.fsencode(path), *identity, is_local) is False
+    assert courtesy.names_file(os.fsencode(tmp_path / "link"), *identity, is_local) is False
     path.write_bytes(b"")
-    assert courtesy.names_file(os.fsencode(path), *identity) is False
-    assert courtesy.names_file(os.fsencode(tmp_path / "other"), *identity) is True
+    assert courtesy.names_file(os.fsencode(path), *identity, is_local) is False
+    assert courtesy.names_file(os.fsencode(tmp_path / "other"), *identity, is_local) is True
     with pytest.raises(NotADirectoryError, match="beneath"):
-        courtesy.names_file(os.fsencode(path / "beneath"), *identity)
+        courtesy.names_file(os.fsencode(path / "beneath"), *identity, is_local)
     with pytest.raises(ValueError, match="null"):
-        courtesy.names_file(b"\0", *identity)
+        courtesy.names_file(b"\0", *identity, is_local)
 
 
 def test_it_knows_files_of_this_machine_and_no_others(descriptor: int) -> None:

@@ -304,9 +304,19 @@ static PyObject *names_file(PyObject *Py_UNUSED(module), PyObject *args) {
     unsigned long long device, inode;
     dev_t found_device;
     ino_t found_inode;
-    if (!PyArg_ParseTuple(args, "yKK:names_file", &path, &device, &inode))
+    int is_local, result, error;
+    if (!PyArg_ParseTuple(args, "yKKp:names_file", &path, &device, &inode, &is_local))
         return NULL;
-    if (identify(path, &found_device, &found_inode) == 0)
+    if (is_local) {
+        result = identify(path, &found_device, &found_inode);
+    } else { /* a server may be slow to answer */
+        Py_BEGIN_ALLOW_THREADS
+        result = identify(path, &found_device, &found_inode);
+        error = errno;
+        BACK_SOON
+        errno = error;
+    }
+    if (result == 0)
         return PyBool_FromLong(found_device == device && found_inode == inode);
     if (errno == ENOENT)
         Py_RETURN_FALSE;
@@ -321,7 +331,7 @@ static PyMethodDef functions[] = {
      "Write pieces from a position on; return how many bytes were taken."},
     {"is_local", is_local, METH_O, "Return whether a file is surely of this machine."},
     {"names_file", names_file, METH_VARARGS,
-     "Return whether a path stands for a file; nobody else runs meanwhile."},
+     "Return whether a path stands for a file; nobody else runs meanwhile if it is local."},
     {NULL, NULL, 0, NULL},
 };
 

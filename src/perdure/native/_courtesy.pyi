@@ -12,5 +12,5 @@ def write(descriptor: int, pieces: Sequence[bytes], position: int, /) -> int: ..
 def is_local(file: int, /) -> bool:
     """Return whether a file is surely of this machine, not of a server."""
 
-def names_file(path: bytes, device: int, inode: int, /) -> bool:
+def names_file(path: bytes, device: int, inode: int, is_local: bool, /) -> bool:
     """Return whether a path stands for a file; nobody else runs meanwhile."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from perdure import native
 from perdure.storages.file import naming
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.naming import names_file
@@ -11,10 +12,10 @@ from perdure.storages.file.naming import names_file
 
 @pytest.fixture(params=["statx", "stat"])
 def _asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "stat":
-        monkeypatch.setattr(naming, "_statx", None)
-    elif naming._statx is None:
+    ask = naming._stat if request.param == "stat" else naming._statx()
+    if ask is None:
         pytest.skip("this system has no statx")
+    monkeypatch.setattr(naming, "_ask", ask)
 
 
 @pytest.mark.usefixtures("_asked")
@@ -40,7 +41,8 @@ def test_it_tells_which_file_a_path_stands_for(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="statx is a call of Linux")
 def test_linux_is_not_asked_for_times() -> None:
-    assert naming._statx is not None
+    assert naming._statx() is not None
+    assert (naming._ask is naming._stat) == bool(native.courtesy)
 
 
 def test_a_file_knows_its_size_and_its_place(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from perdure.storages.file.format import (
     unpack_record_header,
     unpack_transaction_header,
 )
+from perdure.storages.file.naming import names_file
 
 __all__ = ["DataFile"]
 
@@ -33,10 +34,7 @@ class DataFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self.descriptor = descriptor
-        held = os.fstat(descriptor)
-        self.is_at_its_path: Callable[[], bool] = partial(
-            _names_file(descriptor), os.fsencode(path), held.st_dev, held.st_ino
-        )
+        self.is_at_its_path = _asking(path, descriptor)
         """Returns whether the path still names this file: it was not packed or replaced.
 
         Raises `OSError` where that cannot be told.
@@ -95,11 +93,10 @@ class DataFile:
         return unpack_transaction_header(data, self.path, position)
 
 
-def _names_file(descriptor: int) -> Callable[[bytes, int, int], bool]:
-    """Return what tells whether a path names a file."""
-    # A server may be slow to answer, and is asked without keeping others from running.
-    if native.courtesy and native.courtesy.is_local(descriptor):
-        return native.courtesy.names_file
-    from perdure.storages.file.naming import names_file  # which loads ctypes
-
-    return names_file
+def _asking(path: Path, descriptor: int) -> Callable[[], bool]:
+    """Return what tells whether `path` names the open file `descriptor`."""
+    held, name = os.fstat(descriptor), os.fsencode(path)
+    if native.courtesy:
+        is_local = native.courtesy.is_local(descriptor)
+        return partial(native.courtesy.names_file, name, held.st_dev, held.st_ino, is_local)
+    return partial(names_file, name, held.st_dev, held.st_ino)
