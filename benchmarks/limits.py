@@ -15,7 +15,7 @@ _READ = {
     NATIVE: "6,680 instructions an object from its call on are left of ZODB's 120,000: 4,740 make "
     "the state, 1,410 are `persistent` calling its connection, 310 the record; behind the "
     "collector, which runs before, all begin with empty processor caches",
-    PURE: "50,000 instructions an object, most of them the standard library's unpickler, what it "
+    PURE: "43,000 instructions an object, most of them the standard library's unpickler, what it "
     "takes to prepare it, and `persistent`'s calls",
 }
 _LOOKUP = {
