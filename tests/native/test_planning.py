@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from perdure.ids import ZERO, p64
-from perdure.storages.changes import Planned
 from perdure.storages.file import FileStorage, encoding
 from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.format import RECORD_HEADER
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.reader import View
+from perdure.storages.plan import Planned
 from samples.transactions import write
 
 planning = pytest.importorskip("perdure.native._planning", reason="it is not built")

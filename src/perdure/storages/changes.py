@@ -15,7 +15,6 @@ from typing import Any, Final, Generic
 from perdure import native
 from perdure.errors import ConflictError, POSKeyError, ReadConflictError, StorageError
 from perdure.storages.plan import (
-    NOT_LOOKED_FOR,
     HasBlob,
     Kept,
     Place,
@@ -24,26 +23,12 @@ from perdure.storages.plan import (
     Resolve,
     Revisions,
     StoredRecords,
-    Undone,
     no_blobs,
     record_of,
 )
 from perdure.storages.undoplan import UndoPlan
 
-__all__ = [
-    "NOT_LOOKED_FOR",
-    "Changes",
-    "Keep",
-    "Kept",
-    "Plan",
-    "Planned",
-    "Resolve",
-    "Revisions",
-    "StoredRecords",
-    "Undone",
-    "no_blobs",
-    "record_of",
-]
+__all__ = ["Changes", "Keep"]
 
 Keep = Callable[[bytes], bytes | Kept]
 """Takes a record for which there is no room; returns what stands for it till it is written."""

@@ -13,7 +13,6 @@ from typing import Final
 from perdure import native
 from perdure.errors import CorruptDataError, POSKeyError, UndoError
 from perdure.ids import ZERO, tid_repr
-from perdure.storages.changes import Plan, Planned, StoredRecords, Undone
 from perdure.storages.file.format import NUMBER, RECORD_HEADER
 from perdure.storages.file.groups import CommitQueue
 from perdure.storages.file.iterate import backward
@@ -21,6 +20,7 @@ from perdure.storages.file.reader import View
 from perdure.storages.file.recent import RecentTransactions
 from perdure.storages.file.scan import Scanner, Transaction, Unsound
 from perdure.storages.file.window import SMALL_WINDOW, Window
+from perdure.storages.plan import Plan, Planned, StoredRecords, Undone
 
 __all__ = ["CommittedRecords"]
 

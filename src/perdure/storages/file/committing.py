@@ -30,7 +30,7 @@ from perdure.errors import (
 from perdure.fileops import FileOperations
 from perdure.interfaces import Bind, HasMetaData
 from perdure.storages.binding import bound
-from perdure.storages.changes import Changes, Resolve, no_blobs
+from perdure.storages.changes import Changes
 from perdure.storages.file.committed import CommittedRecords
 from perdure.storages.file.encoding import NOTHING_ENCODED, Encoded, Metadata, encode
 from perdure.storages.file.fileend import FileEnd
@@ -40,6 +40,7 @@ from perdure.storages.file.reader import View
 from perdure.storages.file.reserve import RESERVE_BYTES
 from perdure.storages.file.spool import Spool
 from perdure.storages.gate import Gate, Phase
+from perdure.storages.plan import Resolve, no_blobs
 
 __all__ = ["Committer"]
 

@@ -5,7 +5,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from perdure import native
-from perdure.storages.changes import Kept, Plan, Planned, record_of
 from perdure.storages.file.format import (
     NUMBER,
     RECORD_HEADER,
@@ -14,6 +13,7 @@ from perdure.storages.file.format import (
     pack_extension,
     seal,
 )
+from perdure.storages.plan import Kept, Plan, Planned, record_of
 
 if TYPE_CHECKING:
     from perdure.native._planning import Plan as NativePlan

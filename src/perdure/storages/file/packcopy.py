@@ -15,8 +15,6 @@ from perdure import native
 from perdure.errors import CorruptDataError
 from perdure.fileops import FileOperations, write_all
 from perdure.ids import ZERO
-from perdure.storages.changes import Kept as KeptElsewhere
-from perdure.storages.changes import Planned
 from perdure.storages.file.datafile import DataFile
 from perdure.storages.file.encoding import Metadata, encode
 from perdure.storages.file.format import (
@@ -38,6 +36,8 @@ from perdure.storages.file.needed import Kept
 from perdure.storages.file.packsource import InFile, Source, Sources, data_in
 from perdure.storages.file.reader import View
 from perdure.storages.file.scan import Transaction
+from perdure.storages.plan import Kept as KeptElsewhere
+from perdure.storages.plan import Planned
 
 __all__ = ["PackedCopy"]
 
