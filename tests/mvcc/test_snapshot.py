@@ -74,6 +74,14 @@ def test_a_snapshot_stays_where_it_is_until_it_is_polled(shared: Snapshots) -> N
     assert reader.load(X).data == b"second"
 
 
+def test_code_for_zodb_finds_where_a_snapshot_is(shared: Snapshots) -> None:
+    snapshot = shared.new_instance()
+    commit(snapshot, b"one", X)
+    snapshot.poll_invalidations()
+    zodb_name = "_start"
+    assert getattr(snapshot, zodb_name) == snapshot.start > after(ZERO)
+
+
 def test_a_snapshot_is_not_told_of_its_own_commits(shared: Snapshots) -> None:
     one, two = shared.new_instance(), shared.new_instance()
     commit(one, b"first", X)

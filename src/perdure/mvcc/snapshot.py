@@ -120,6 +120,11 @@ class Snapshot:
 
     # Reading
 
+    @property
+    def _start(self) -> bytes:
+        """The `start` under the name that ZODB's has, and that code written for it asks for."""
+        return self.start
+
     def load(self, oid: bytes, version: str = "") -> Loaded:
         """Return the record that is current in this snapshot; `POSKeyError` if there is none."""
         found = self.load_at(oid, self.start)
