@@ -90,7 +90,7 @@ def _conflict(engine: Engine, directory: Path, _size: int) -> Iterator[Round]:
 
 OWN: dict[str, Prepare] = {"commit": _commit, "conflict": _conflict}
 LARGE = ("tree-insert", "tree-lookup", "tree-scan")  # whose target is of the large size
-NAMES = (*OWN, "add", "update", "read-again", "history", "undo", *LARGE)
+NAMES = (*OWN, "add", "update", "read-again", "history", "undo", "pack", *LARGE)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
