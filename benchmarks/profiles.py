@@ -108,14 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.names:
         if name not in NAMES:
             parser.error(f"no profile {name!r}; there are {', '.join(NAMES)}")
-    logging.disable()
     engine = ENGINES[options.engine]
     os.environ.update(engine.environment)
     allocator.settle()
     import_module("benchmarks.workloads")  # registers them
-    for name in options.names or NAMES:
-        with tempfile.TemporaryDirectory(prefix="perdure-", dir=options.place) as place:
-            _profile(name, engine, Path(place), options.seconds)
+    logging.disable()
+    try:
+        for name in options.names or NAMES:
+            with tempfile.TemporaryDirectory(prefix="perdure-", dir=options.place) as place:
+                _profile(name, engine, Path(place), options.seconds)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _profile(name: str, engine: Engine, place: Path, seconds: float) -> None:

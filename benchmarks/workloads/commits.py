@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ for _threads in (1, 8):
     workload(f"commit-{_threads}-slow", "commit", COMMITS)(commits_on_slow_disk(_threads))
 
 
-@workload("commit-beside-readers", "commit", COMMITS)
+@workload("commit-beside-readers", "commit", replace(COMMITS, tiny=60))  # readers have to come in
 def commit_beside_readers(engine: Engine, directory: Path, size: int) -> Iterator[Round]:
     """Make SIZE commits in one thread while two others load 1,000 objects over and over.
 

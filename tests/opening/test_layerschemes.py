@@ -155,7 +155,7 @@ def test_a_backup_that_is_away_keeps_nobody_from_opening_and_gets_everything_lat
     assert db.storage.lag()[0].error
     assert "a backup is away" in caplog.text
     Path("away").mkdir()
-    assert db.storage.catch_up(60)
+    assert any(db.storage.catch_up(60) for _ in range(10))  # a try may just have failed
     db.close()
 
     assert read("file:away/backup.fs") == SECRET
